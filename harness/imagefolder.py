@@ -155,8 +155,9 @@ def listed_to_leave_out(folder: Path) -> list[str]:
             f"{shown(path)}: {what}, but this must be the list of images to leave out; restore "
             "the list, or remove it"
         )
-    lines = (line for line in content.splitlines() if line.strip() and line.split()[0] != b"#")
-    return [os.fsdecode(line) for line in lines]
+    lines = [os.fsdecode(line) for line in content.splitlines() if line.strip()]
+    # a comment, unless it is an image's name
+    return [line for line in lines if line[0] != "#" or os.path.lexists(folder / line)]
 
 
 def some(names: Sequence[str]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -170,18 +169,19 @@ class Plan:
         return sum(cost.hours * share * max(1, cost.gpus) for cost, share in costs)
 
     def _costs(self) -> list[tuple[Cost, float]] | None:
-        """(stated cost, share) of unfinished training; None if there is none, or one lacks it."""
+        """(stated cost, share) of unfinished training; None if there is none, or one has none."""
         pretrains = any(stage.recipe.optim.epochs for stage in self.stages)
-        share = partial(stated_cost.share, pretrains=pretrains)
-        found = [
-            (stage.recipe.about.cost or (self.scale.about.cost if self.scale else None), part)
-            for stage in self.todo
-            if (
-                part := share(stage.recipe, stage.name, written=self.written.get(stage.member.cell))
-            )
-        ]
-        stated = [(cost, part) for cost, part in found if cost is not None]
-        return stated if stated and len(stated) == len(found) else None
+        found = []
+        for stage in self.todo:
+            before = self.written.get(stage.member.cell)
+            part = stated_cost.share(stage.recipe, stage.name, pretrains=pretrains, written=before)
+            if part == 0:
+                continue
+            cost = stage.recipe.about.cost or (self.scale.about.cost if self.scale else None)
+            if part is None or cost is None:
+                return None
+            found.append((cost, part))
+        return found or None
 
     @property
     def images(self) -> int | None:
@@ -304,7 +304,7 @@ def make_plan(
                     metric=scale.metric if scale is not None else "",
                 )
             )
-    written = stated_cost.as_written(path, sets, expansion)
+    written = stated_cost.as_written(path, sets, found, expansion)
     called = f"{found.name}~{digest(list(sets))}" if sets else found.name
     return Plan(called, path, scale, expansion, tuple(_refuse_copies(planned, runs)), on, written)
 

@@ -22,6 +22,7 @@ from harness.imagefolder import (
     SUFFIX,
     WHOLE,
     Kind,
+    listed_to_leave_out,
     shown,
     walk,
 )
@@ -225,6 +226,14 @@ def test_odd_names_are_walked_and_shown_on_one_line(images: Path) -> None:
     assert shown(os.fsdecode(odd)) == f"{images}/cat/\\xff\\n\\x1b.jpg"
     assert shown("/data/Köln 東京/1.jpg") == "/data/Köln 東京/1.jpg"
     assert walk(images).digest
+
+
+def test_a_line_of_the_list_is_a_comment_unless_it_names_an_image(tmp_path: Path) -> None:
+    (tmp_path / "broken.txt").write_text("# by hand\n#seen\n\n#1.jpg\n#recycle/2.jpg\n3.jpg\n")
+    assert listed_to_leave_out(tmp_path) == ["3.jpg"]
+    put(tmp_path / "#1.jpg")
+    put(tmp_path / "#recycle" / "2.jpg")
+    assert listed_to_leave_out(tmp_path) == ["#1.jpg", "#recycle/2.jpg", "3.jpg"]
 
 
 def test_pictures_are_taken_at_any_depth_and_once(images: Path) -> None:

@@ -81,7 +81,7 @@ ARROWS: dict[str, set[str]] = {
     "bench": {"data_roots", "errors", "interpreter", "recipe", "redact", "store", "estimate"}
     | {"replace", "temporary"}
     | (WITH_TORCH - {"bench", "export", "look"}),
-    "look": {"errors", "recipe", "source", "spec", "store"}
+    "look": {"errors", "imagefolder", "recipe", "source", "spec", "store"}
     | (WITH_TORCH - {"bench", "export", "look"}),
     "export": {"errors", "output", "redact", "recipe", "store", "spec", "runtime", "data", "model"},
     "track": {"errors", "interpreter", "redact", "output", "recipe", "store", "spec", "temporary"},

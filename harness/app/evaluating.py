@@ -42,7 +42,6 @@ from harness.recipe.validate import check
 from harness.recipe.yaml_source import parse
 from harness.site import Site, load_site
 from harness.spec.registry import DEFAULT_LAUNCHER
-from harness.store import atomic
 from harness.store.layout import StageFolder
 
 EVALUATIONS = "evaluations"
@@ -164,44 +163,8 @@ def write(
     changed = functools.partial(_changed, sets=fitted, side=size or source.size, root=site.data)
     text = written.text(source, data, kinds, name=name, size=size, changed=changed)
     _refuse_without_data(path, text, sets, site)
-    new = _put(path, text, site)
+    new = written.put(path, text, site)
     return Written(path, new, f"{source.said} on {', '.join(each.name for each in data)}")
-
-
-def _put(path: Path, text: str, site: Site) -> bool:
-    """Write the file, unless it is there; returns whether it was written.
-
-    Raises:
-        RecipeError: the file holds something else.
-        StoreError: it cannot be read or written.
-    """
-    content = text.encode()
-    try:
-        there = path.read_bytes()
-    except FileNotFoundError:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise atomic.write_error(error, path.parent, "--runs or --to") from error
-        atomic.write(path, lambda file: file.write(content))
-        return True
-    except OSError as error:
-        raise StoreError(cannot_be_read(error, path)) from error
-    if there == content:
-        return False
-    if _but_place(there) == _but_place(content):  # the weights were moved
-        atomic.write(path, lambda file: file.write(content))
-        return True
-    line = Commands(site.runs, site.file).line("run", path)
-    raise RecipeError(
-        f"{path}: holds something else than this evaluation's recipe, and stays: run it as it is "
-        f"({line}), write to another file with --to, or move it away"
-    )
-
-
-def _but_place(recipe: bytes) -> bytes:
-    """The recipe without the path of a file of weights whose content it names."""
-    return re.sub(rb"file: .*, (?=sha256: )", b"", recipe)
 
 
 def _refuse_without_data(path: Path, text: str, sets: Sequence[str], site: Site) -> None:
@@ -312,12 +275,12 @@ def _file(word: str, root: AnyRoot) -> Path | None:
 
 
 def _refuse_bytes(path: Path) -> None:
-    """Raise a DataError if no recipe can name the path."""
+    """Raise a DataError if no recipe can name the path, as it is not UTF-8."""
     try:
         os.path.abspath(path).encode()  # noqa: PTH100 - links stay as the user has them
     except UnicodeEncodeError:
         raise DataError(
-            f"{shown(str(path))}: the name is not UTF-8, as a recipe is; rename it"
+            f"{shown(str(path))}: its name is not UTF-8, as recipes are; rename it"
         ) from None
 
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, get_args
 
-from harness.errors import RecipeError
+from harness.command import Commands
+from harness.errors import RecipeError, StoreError, cannot_be_read
 from harness.recipe.identity import digest
 from harness.recipe.schema import Recipe
 from harness.recipe.section import LONGEST_NAME
 from harness.recipe.suggest import printable
 from harness.recipe.task import Data, Fitted, TaskSection
+from harness.recipe.yaml_source import parse_value
 from harness.recipe.yaml_text import render
+from harness.site import Site
 from harness.spec.declarations import Task, load
 from harness.spec.registry import task, tasks
+from harness.store import atomic
 
 BATCH = 64
 """Images per step of the pre-training that does not take place: no more than there are, and
@@ -246,3 +251,45 @@ def _flow(said: Mapping[str, Any]) -> str:
 
 def _scalar(said: str) -> str:
     return render([said], flow=True).removeprefix("[").removesuffix("]")
+
+
+def put(path: Path, text: str, site: Site) -> bool:
+    """Write the file, unless it is there; returns whether it was written. One that differs only in
+    where the weights were, and are no more, is replaced.
+
+    Raises:
+        RecipeError: the file holds something else.
+        StoreError: it cannot be read or written.
+    """
+    content = text.encode()
+    try:
+        there = path.read_bytes()
+    except FileNotFoundError:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise atomic.write_error(error, path.parent, "--runs or --to") from error
+        atomic.write(path, lambda file: file.write(content))
+        return True
+    except OSError as error:
+        raise StoreError(cannot_be_read(error, path)) from error
+    if there == content:
+        return False
+    if _were_moved(there.decode(errors="replace"), text, site):
+        atomic.write(path, lambda file: file.write(content))
+        return True
+    line = Commands(site.runs, site.file).line("run", path)
+    raise RecipeError(
+        f"{path}: holds something else than this evaluation's recipe, and stays: run it as it is "
+        f"({line}), write to another file with --to, or move it away"
+    )
+
+
+def _were_moved(before: str, now: str, site: Site) -> bool:
+    """Whether the recipes differ only in a file's path, and the file of `before` is gone."""
+    place = re.compile(r"""(?<=\{file: )("[^"]*"|'[^']*'|[^,{}"']+)(?=, sha256: )""")
+    found = place.search(before)
+    if found is None or place.sub("", before, count=1) != place.sub("", now, count=1):
+        return False
+    file = str(parse_value(found[0], "file").value)
+    return not (Path(file).exists() or (site.data / file).exists())

@@ -204,7 +204,7 @@ def _check_evaluations(recipe: Recipe, world: World, *, noise: bool) -> None:
     if noise:
         raise HarnessError("--tasks evaluates all of the data; leave out --noise")
     if world.size > 1:
-        raise HarnessError("--tasks is measured on one process: --processes 1")
+        raise HarnessError("--tasks is measured with one process: --processes 1")
     if not recipe.data.labelled:
         raise HarnessError(
             f"{recipe.name}: --tasks needs labels, and the {recipe.data.name} of "

@@ -121,8 +121,9 @@ def _measure(folder: str, words: Sequence[str]) -> int:
         own = case.gpu if cuda else case.cpu
         if own is None:
             continue
-        command = interpreter.command("harness.cli", "bench", case.recipe, "--scaling")
-        command += [*own, "--publish", folder, *words]
+        alone = "--processes" not in own
+        command = interpreter.command("harness.cli", "bench", case.recipe)
+        command += [*(["--scaling"] * alone), *own, "--publish", folder, *words]
         code = subprocess.run(command, check=False).returncode
         if code == DataError.exit_code:
             without = [word for word in command if word != "--tasks"]  # it reads all of the data

@@ -295,8 +295,9 @@ def text(baseline: Baseline) -> str:
             if sample[field] is None:
                 del sample[field]
     for cell in said["cells"]:
-        if cell["trace"] is None:
-            del cell["trace"]
+        for field in ("trace", "edition"):
+            if cell[field] is None:
+                del cell[field]
     dumped = json.dumps(said, indent=2, ensure_ascii=False)
     rows = re.compile(r"\[\s+(-?\d[-+.e\d,\s]*?)\s+\]")
     return escaped_json(rows.sub(lambda row: f"[{' '.join(row[1].split())}]", dumped)) + "\n"

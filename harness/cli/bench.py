@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,8 +70,10 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, options: BenchOpt
     planning.writable(site.runs)
     placement = resolve(os.environ)
     processes = site.processes if placement.size == 1 else 1
-    if options.scaling and processes * placement.size > 1:
-        raise HarnessError("--scaling is estimated from one process: --processes 1")
+    if processes * placement.size > 1:
+        for option, asked in (("--scaling", options.scaling), ("--tasks", options.tasks)):
+            if asked:
+                raise HarnessError(f"{option} is measured with one process: --processes 1")
     device = pick_device(site.device, placement)
     words = interpreter.command("harness.cli", "bench", str(path))
     words += [word for each in sets for word in ("--set", each)]
@@ -181,10 +182,10 @@ def _print(result: Result, recipe: Recipe) -> None:
     show.line(f"kNN on ImageNet (50,000 x 1,281,167) would take {show.duration(projected)} here")
     show.line(stall(result))
     show.line(f"peak memory: {result.peak_bytes / 2**30:.2f} GiB")
-    if result.facts["images"] is not None:
-        with contextlib.suppress(KeyError):  # of a monitor that bench does not measure
-            took = Benched(recipe, result.record()).seconds("pretrain", 0)
-            show.line(f"pre-training with its monitor would take {show.duration(took)} here")
+    measured = recipe.monitor is None or recipe.knn is not None  # of a task's data nothing is
+    if result.facts["images"] is not None and measured:
+        took = Benched(recipe, result.record()).seconds("pretrain", 0)
+        show.line(f"pre-training with its monitor would take {show.duration(took)} here")
     for said in sent(result):
         show.line(said)
 

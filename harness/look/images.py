@@ -11,6 +11,7 @@ from torch import Tensor
 from harness.data import embedded
 from harness.data.images import Files, Images
 from harness.data.packed import Packed
+from harness.imagefolder import SPLITS
 
 SIDE = 80
 """Pixels; larger images are shrunk to it."""
@@ -61,10 +62,11 @@ def class_names(name: str, count: int, parts: Sequence[Images]) -> list[str]:
 
 
 def _class_folders(images: Files | Packed) -> list[str]:
-    """The folder of each image's class: <split>/<class>/.../<image> in a folder of images. Of a
+    """The folder of each image's class: [<split>/]<class>/.../<image> in a folder of images. Of a
     deeper image, a pack knows only the folder that holds it."""
     within = [name.rpartition("/")[0] for name in images.names]
     if not isinstance(images, Files) or images.folder is None:
         return within
-    parts = [path.relative_to(images.folder).parts for path in images.paths]
-    return [each[1] if len(each) > 2 else name for each, name in zip(parts, within, strict=True)]
+    parts = [path.relative_to(images.folder).parts[:-1] for path in images.paths]
+    own = [each[1:] if each and each[0] in SPLITS else each for each in parts]
+    return [each[0] if each else name for each, name in zip(own, within, strict=True)]

@@ -30,10 +30,7 @@ def doubts(scale: Scale, expansion: Expansion, path: Path, count: Count) -> Iter
     Claims with the same reason are named together, and so are all whose cells are not run: a part
     of a table would give many of them.
     """
-    found = [
-        (claim, why or _within_nothing(claim, scale))
-        for claim, why in _reasons(scale, expansion, path, count)
-    ]
+    found = list(_reasons(scale, expansion, path, count))
     testable = [claim for claim, why in found if not why]
     only = {claim.id: _not_run(why) for claim, why in found if claim.id not in scale.untestable}
     absent = _rows(dict.fromkeys(row for rows in only.values() for row in rows))
@@ -90,7 +87,8 @@ def _reasons(
     images = {cell: training_images(recipe.data, count) for cell, recipe in recipes.items()}
     printed = _printed(scale, ablation, recipes, path)
     for claim in (at_scale(claim, recipes) for claim in ablation.claims):
-        yield claim, why_untestable(claim, scale, ablation, recipes, images, printed=printed)
+        why = why_untestable(claim, scale, ablation, recipes, images, printed=printed)
+        yield claim, why or _within_nothing(claim, scale)
 
 
 def in_table(expansion: Expansion) -> dict[str, Recipe]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from harness.preflight.sizes import Count, classes, labelled_images
+from harness.preflight.sizes import Count, classes, labelled_images, training_images
 from harness.preflight.warned import Doubt
 from harness.recipe.evaluation import Knn, Linear
 from harness.recipe.identity import specs
@@ -39,7 +39,8 @@ ImageNet-100, in 29,700 steps, HobbitLong/CMC publishes 73.4 % with a rate of 10
 
 
 def doubts(recipe: Recipe, count: Count) -> Iterator[Doubt]:
-    """Doubts about each kNN and each linear probe of the recipe, further tasks included."""
+    """Doubts about each kNN and each linear probe of the recipe, further tasks included, and about
+    each target."""
     for name, section, data in _evaluations(recipe):
         images = labelled_images(data, count)
         if isinstance(section, Knn):
@@ -48,12 +49,12 @@ def doubts(recipe: Recipe, count: Count) -> Iterator[Doubt]:
         elif isinstance(section, Linear):
             yield from _probe(name, section, images)
     for target in recipe.about.targets:
-        if why := _unmeasured(recipe, target):
+        if why := _unmeasured(recipe, target, training_images(recipe.data, count)):
             yield Doubt("unmeasured-target", f"the target of {target.metric}: {why}")
 
 
-def _unmeasured(recipe: Recipe, target: Target) -> str:
-    """Why no run of the recipe has the target's value; "" if it has."""
+def _unmeasured(recipe: Recipe, target: Target, images: int | None) -> str:
+    """Why no run of the recipe has the target's value; "" if it has, or it is not known."""
     stages = [each for each in specs(recipe).values() if each.under == (target.task or "")]
     if not stages:
         return f"no task under tasks: is called {target.task}"
@@ -64,9 +65,12 @@ def _unmeasured(recipe: Recipe, target: Target) -> str:
     every, optim = recipe.watch.knn_epochs, recipe.optim
     if target.task is not None and target.task != recipe.watch.knn_task:
         return f"tasks.{target.task} is not monitored"
-    if target.epoch > optim.epochs or not every or target.epoch % every:
-        return f"kNN is not monitored after epoch {target.epoch}"
-    return ""
+    an_epoch = images // optim.batch if images is not None else 0
+    if optim.steps is not None and not an_epoch:
+        return ""
+    end = min(optim.epochs, optim.steps / an_epoch) if optim.steps is not None else optim.epochs
+    seen = target.epoch == end or (target.epoch < end and every and target.epoch % every == 0)
+    return "" if seen else f"kNN is not monitored after epoch {target.epoch}"
 
 
 def _evaluations(recipe: Recipe) -> Iterator[tuple[str, object, Data]]:
@@ -107,6 +111,12 @@ def _temperature(name: str, knn: Knn) -> Iterator[Doubt]:
 
 
 def _probe(name: str, probe: Linear, images: int | None) -> Iterator[Doubt]:
+    if probe.drops and probe.drops[-1] >= probe.epochs:
+        yield Doubt(
+            "schedule-cut",
+            f"{name}.drops: the drop at epoch {probe.drops[-1]} is never reached in "
+            f"{probe.epochs} epochs; give lower ones, or none: []",
+        )
     rate = probe.lr[0]
     steps = None if images is None else probe.epochs * math.ceil(images / probe.batch)
     if steps is not None and rate >= HIGH_PROBE_RATE and steps < FEW_PROBE_STEPS:

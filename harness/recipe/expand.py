@@ -32,6 +32,8 @@ RESERVED = {
 """Fields of a recipe that an ablation recipe sets elsewhere, and where."""
 
 
+OF_TRAINING = ("augment", "contrast", "optim", "views")
+"""Sections that mean nothing to a network that is not trained."""
 OF_CONTROLS = ("data", "precision", "knn", "linear", "tasks")
 """Sections of `set` that also apply to given weights: the data and how they are evaluated."""
 
@@ -55,10 +57,6 @@ class Expansion:
     members: list[Member]
     base: Recipe | None = None
     """The recipe that the cells change, as its file has it; None: it cannot be run alone."""
-    states_cost: bool = True
-    """Whether the ablation recipe itself states a cost of its cells; else the base recipe may."""
-    given: tuple[str, ...] = ()
-    """The ids of given weights."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def expand(scale: Scale, path: Path, file: ScaleFile | None = None) -> Expansion
     trained = [recipe for cell, recipe in zip(cells, recipes, strict=True) if cell.id != CONTROL]
     measured = any(measures(recipe, scale.metric) for recipe in trained)
     if scale.metric in task_of() and trained and not measured:
-        why = f"no cell measures {scale.metric}: choose what they measure, or let them measure it"
+        why = f"no cell measures {scale.metric}: set `metric` to one that they measure"
         raise RecipeError(f"{source.place('metric')}: metric: {why}")
     # No rule reads the seed: one validation is enough for all seeds of a cell.
     members = [
@@ -114,13 +112,7 @@ def expand(scale: Scale, path: Path, file: ScaleFile | None = None) -> Expansion
         for seed in scale.seeds
     ]
     alone = validate(Recipe, base)
-    return Expansion(
-        ablation,
-        members,
-        alone if isinstance(alone, Recipe) else None,
-        scale.about.cost is not None,
-        tuple(control.id for control in scale.controls),
-    )
+    return Expansion(ablation, members, alone if isinstance(alone, Recipe) else None)
 
 
 def more_seeds(expansion: Expansion, added: Mapping[str, Sequence[int]]) -> list[Member]:
@@ -213,9 +205,11 @@ def _cells(scale: Scale, ablation: Ablation, table: Node, source: _Source) -> li
 def _without_effect(scale: Scale, cells: list[_Cell], source: _Source) -> Iterator[Complaint]:
     """Complaints about options for all cells that each cell replaces by a setting of its own."""
     own = [{field for field, _ in cell.settings} for cell in cells if cell.id != CONTROL]
+    alone = not scale.control and not scale.controls
     for field in scale.set:
         place = source.place("set", field)
-        if place.line is None and own and all(field in each for each in own):
+        concerns = alone or field.split(".")[0] in OF_TRAINING
+        if place.line is None and concerns and own and all(field in each for each in own):
             why = f"{printable(field)} changes no cell, as each sets its own"
             yield Complaint(place, "", why)
 

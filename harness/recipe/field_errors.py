@@ -72,6 +72,8 @@ class Complaint:
     place: Place
     path: str
     message: str
+    across: bool = False
+    """Whether it is about several fields, of which another one may be the cause."""
 
     def __str__(self) -> str:
         return ": ".join(part for part in (str(self.place), self.path, self.message) if part)
@@ -110,9 +112,7 @@ def field_errors(
             for path, message in error["ctx"]["found"]:
                 keys = at.keys + _rule_keys(path)
                 place = root.nearest(keys).place
-                if place.line is not None and place.source != root.place.source:
-                    message += f" (inherited: set it in {root.place.source})"
-                found.append(Complaint(place, dotted(keys), message))
+                found.append(Complaint(place, dotted(keys), message, across=True))
             continue
         keys, message = _message(model, at, error, wanted.get(at.keys))
         place = root.nearest(keys).place

@@ -27,9 +27,10 @@ from harness.recipe.settings import parse_set, suggest_on_error
 from harness.recipe.suggest import listed
 from harness.recipe.tree import Node, merge, overlay
 from harness.recipe.validate import check as check
-from harness.recipe.yaml_source import read
+from harness.recipe.validate import validate
+from harness.recipe.yaml_source import display, read
 
-SCALE_FIELDS = ("seeds", "max_seeds", "cells", "margin", "metric", "control", "name")
+SCALE_FIELDS = ("seeds", "max_seeds", "cells", "margin", "metric", "control", "name", "about")
 """The ablation recipe's own fields that `--set` changes; any other path goes to its recipe."""
 
 OWN_FIELDS = ("name", "about")
@@ -60,12 +61,26 @@ def loaded(path: Path, sets: Sequence[str]) -> Recipe | Scale:
     node = read(path)
     if is_scale(files := chain(path, node)):
         return scale_of(from_chain(files), sets)
-    return check(Recipe, recipe_node(path, node, sets))
+    return _checked(path, node, sets)
 
 
 def load_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
     """The recipe with its bases merged and `--set` applied. Raises RecipeError."""
-    return suggest_on_error(sets, lambda tried: check(Recipe, recipe_node(path, read(path), tried)))
+    return suggest_on_error(sets, lambda tried: _checked(path, read(path), tried))
+
+
+def _checked(path: Path, node: Node, sets: Sequence[str]) -> Recipe:
+    """The recipe. A mistake that lies across fields, in one that is inherited, says where to set
+    it: the base may be right."""
+    found = validate(Recipe, recipe_node(path, node, sets))
+    if isinstance(found, Recipe):
+        return found
+    own, lines = display(path), []
+    for each in found:
+        inherited = each.across and each.place.line is not None and each.place.source != own
+        hint = f" (inherited: set it in {own}, or with --set)" if inherited else ""
+        lines.append(f"{each}{hint}")
+    raise RecipeError("\n".join(lines))
 
 
 def load_scale(path: Path, sets: Sequence[str] = ()) -> Scale:
@@ -155,7 +170,7 @@ def scale_of(file: ScaleFile, sets: Sequence[str] = ()) -> Scale:
     own, others = [], {}
     for text in sets:
         dotted, value = parse_set(text)
-        if dotted.split(".")[0] in {*SCALE_FIELDS, "about"}:
+        if dotted.split(".")[0] in SCALE_FIELDS:
             own.append((dotted, value))
         else:
             others[dotted] = value
@@ -211,7 +226,7 @@ def _of_several_runs(node: Node, found: set[str]) -> RecipeError:
     seeds = "; write seed: N, or give --seeds N,M" if "seeds" in found else ""
     return RecipeError(
         f"{first.place}: {listed(sorted(found))}: unknown in a recipe (one run), as only ablation "
-        f"recipes have it{seeds}"
+        f"recipes have {'it' if len(found) == 1 else 'them'}{seeds}"
     )
 
 

@@ -94,8 +94,6 @@ def contradictions(
             yield f"tasks.{task}.labels_file", why
         if isinstance(said, Knn) and not said.k:
             yield f"tasks.{task}.k", "needs at least one k"
-        if isinstance(said, Linear):
-            yield from _drops(f"tasks.{task}.drops", said.drops, said.epochs)
     own_data = {f"tasks.{k}.data": each.data for k, each in further.items() if each.data}
     for path, each in ({"data": data} | own_data).items():
         yield from tested_elsewhere(path, each)

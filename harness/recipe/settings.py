@@ -61,7 +61,7 @@ def _accepted_forms(
     for n, text in enumerate(sets):
         if not _caused(text, error):
             continue
-        for other in _other_forms(text):
+        for other in _other_forms(text, str(error)):
             tried = [*now[:n], other, *now[n + 1 :]]
             try:
                 work(tried)
@@ -86,8 +86,12 @@ def _caused(text: str, error: RecipeError) -> bool:
     return str(place_of(text)) in str(error) or f"--set {field}: " in str(error)
 
 
-def _other_forms(text: str) -> Iterator[str]:
-    """Other forms of a setting, starting with those that change its meaning least."""
+def _other_forms(text: str, said: str) -> Iterator[str]:
+    """Other forms of a setting, starting with those that change its meaning least.
+
+    Args:
+        said: the error. Only where it names a whole number is one meant: a share of 1.0 is not 1.
+    """
     field, equals, value = (part.strip() for part in text.partition("="))
     if not equals:
         field, equals, value = (part.strip() for part in text.partition(":"))
@@ -104,7 +108,7 @@ def _other_forms(text: str) -> Iterator[str]:
     if (word := _WORDS.get(value.lower())) is not None:
         yield f"{field}={word}"
     try:
-        if float(value).is_integer() and abs(float(value)) < 2**53:
+        if abs(float(value)) < 2**53 and f"write {int(float(value))}" in said:
             yield f"{field}={int(float(value))}"
     except ValueError:
         pass

@@ -10,35 +10,42 @@ from harness.recipe.ablation import Scale
 from harness.recipe.expand import Expansion, expand
 from harness.recipe.finetune import FinetuneTask
 from harness.recipe.identity import spec
-from harness.recipe.load import loaded
+from harness.recipe.load import SCALE_FIELDS, loaded
 from harness.recipe.rules import CLASSES, KNOWN_SIZES, STL10_LABELLED
 from harness.recipe.schema import Data, Recipe
+from harness.recipe.settings import parse_set
 from harness.recipe.training import TrainedTask
 
 
 def as_written(
-    path: Path, sets: Sequence[str], expansion: Expansion | None
+    path: Path, sets: Sequence[str], found: Recipe | Scale, expansion: Expansion | None
 ) -> Mapping[str, Recipe]:
-    """The recipes for which costs are stated, by cell ("": a single recipe's), where `--set` or an
-    ablation recipe made others of them: those of the file alone or, if the ablation recipe states
-    no cost, its base recipe. Without those that cannot be read alone."""
+    """The recipes for which costs are stated, by cell ("": a single recipe's), where others are
+    planned: those without `--set` or, of cells for which the ablation recipe states nothing, its
+    base recipe. Without those that cannot be read."""
+    own = [text for text in sets if parse_set(text)[0].split(".")[0] in SCALE_FIELDS]
     try:
-        if expansion is None:
+        if expansion is None or not isinstance(found, Scale):
             written = loaded(path, ()) if sets else None
             return {"": written} if isinstance(written, Recipe) else {}
-        stated = {m.cell: m.recipe for m in expansion.members if m.cell not in expansion.given}
-        if not expansion.states_cost:
-            return dict.fromkeys(stated, expansion.base) if expansion.base is not None else {}
-        scale = loaded(path, ()) if sets else None
-        before = expand(scale, path) if isinstance(scale, Scale) else expansion
-        return {m.cell: m.recipe for m in before.members if m.cell in stated}
+        scale = loaded(path, own) if len(own) < len(sets) else found
+        assert isinstance(scale, Scale)
+        before = expansion if scale is found else expand(scale, path)
     except RecipeError:
         return {}
+    cells = {member.cell: member.recipe for member in before.members}
+    given = {control.id for control in found.controls}
+    if found.about.cost is None and (base := expansion.base) is not None:
+        cells |= {cell: base for cell in cells if cell not in {*found.hours, *given}}
+    return cells
 
 
-def share(recipe: Recipe, name: str, *, pretrains: bool, written: Recipe | None = None) -> float:
+def share(
+    recipe: Recipe, name: str, *, pretrains: bool, written: Recipe | None = None
+) -> float | None:
     """The share of the recipe's stated cost that is the stage's; above 1 if it trains for longer
-    than the recipe as it is written.
+    than the recipe as it is written; 0 if the cost is not of such a stage. None: not known, as on
+    other data.
 
     The cost is that of pre-training or, on given weights, of the linear probe. In a plan without
     pre-training, a recipe without a linear probe states the cost of its tasks that train the
@@ -47,24 +54,26 @@ def share(recipe: Recipe, name: str, *, pretrains: bool, written: Recipe | None 
     Args:
         name: the stage's.
         pretrains: whether any run of the plan is pre-trained.
-        written: the recipe before `--set`, for which the cost is stated; None: the same. On other
-            data nothing is stated, and the share is 0.
+        written: the recipe for which the cost is stated; None: the same.
     """
     written = written or recipe
-    if recipe.data != written.data:
-        return 0.0
+    elsewhere = recipe.data != written.data
     if _epochs(recipe, name):
         now, stated = _passes(recipe, name), _passes(written, name)
+        if elsewhere:
+            return None
         if now is None or stated is None:  # of a number of images that is not known
-            return float(_length_of(recipe) == _length_of(written))
+            return 1.0 if _length_of(recipe) == _length_of(written) else None
         return now / (stated or now)
     task = _trained_task(recipe, name)
     if pretrains or recipe.linear is not None or task is None:
         return 0.0
+    if elsewhere:
+        return None
     every = [each for each in written.tasks.values() if isinstance(each, TrainedTask)]
     before = written.tasks.get(spec(recipe, name).under)
     if not isinstance(before, TrainedTask):
-        return 0.0
+        return None
     return _length(task) / _length(before) / sum(each.trials for each in every)
 
 

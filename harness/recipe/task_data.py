@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.recipe.method import MethodSection
@@ -26,10 +25,6 @@ def folders(field: str, data: Data) -> Iterator[tuple[str, str]]:
         data.folder.startswith(("/", "~")) or ".." in data.folder.split("/")
     ):
         yield f"{field}.folder", "it is relative to the data root: no leading '/' or '~', no '..'"
-    elif data.folder is not None and (plain := posixpath.normpath(data.folder)) == ".":
-        yield f"{field}.folder", "it is the data root itself: name a folder in it"
-    elif data.folder is not None and plain != data.folder:
-        yield f"{field}.folder", f"write {plain}"
     if data.split is not None and data.name != "imagefolder":
         yield (
             f"{field}.split",

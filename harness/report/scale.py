@@ -228,9 +228,8 @@ def changed_here(results: Results) -> list[str]:
     if scale is None:
         return []
     of_cells = set[str]().union(*(_settings(results, cell.id) for cell in results.cells))
-    whose = "without its own" if of_cells & scale.set.keys() else ""
-    every = f"For every cell {whose}".rstrip()
-    lines = [f"{every}: {changes_text(scale.set)}."] if scale.set else []
+    unless = ", unless it has a value of its own" if of_cells & scale.set.keys() else ""
+    lines = [f"For every cell{unless}: {changes_text(scale.set)}."] if scale.set else []
     alike: dict[str, list[str]] = {}
     for cell in results.cells:
         if cell.runs and scale.set_cells.get(cell.id):

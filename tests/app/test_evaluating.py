@@ -166,11 +166,16 @@ def test_a_file_that_was_moved_keeps_its_evaluation(place: Path, site: Site) -> 
     weights = load_recipe(after.recipe).model.weights
     assert weights is not None
     assert weights.file == str(place / "two" / "model.pth")
-    with after.recipe.open("a") as file:
-        file.write("# mine\n")
-    (place / "two").rename(place / "three")
-    with pytest.raises(RecipeError, match="stays"):
+    shutil.copytree(place / "two", place / "three")
+    with pytest.raises(RecipeError, match="stays"):  # both are there
         evaluating.write("three/model.pth", "embedded", site)
+    shutil.rmtree(place / "two")
+    text = after.recipe.read_text()
+    for mine in (text + "# mine\n", text.replace(", sha256:", ", prefix: mine, sha256:")):
+        after.recipe.write_text(mine)
+        with pytest.raises(RecipeError, match="stays"):
+            evaluating.write("three/model.pth", "embedded", site)
+        assert after.recipe.read_text() == mine
 
 
 def test_a_recipe_can_name_what_is_evaluated(place: Path, site: Site) -> None:

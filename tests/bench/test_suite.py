@@ -47,7 +47,8 @@ def test_data_that_is_not_there_is_replaced(
     before = [False] * (2 if cuda else 3)
     demo = [False, True] if cuda else [False, True] * 2
     assert noise == [*before, *demo, False]
-    assert not any({"--noise", "--tasks"} <= set(command) for command in ran)
+    for apart in ({"--noise", "--tasks"}, {"--processes", "--tasks"}, {"--processes", "--scaling"}):
+        assert not any(apart <= set(command) for command in ran)
     assert all(command[-2:] == ["--data", "there"] for command in ran if "--noise" not in command)
     assert ("precision=bf16" in ran[-1]) == cuda
 

@@ -72,6 +72,7 @@ def test_a_sample_stands_in_a_line(made: Bench, tmp_path: Path) -> None:
     assert '"values": [40.0, 41.0, 42.0],' in words
     assert json.loads(words)["baseline"] == 1
     assert words == text(load_baseline(tmp_path / "base.json"))
+    assert "null" not in words, "an older version refuses fields that it does not know"
 
 
 def test_its_protocol_is_the_stages_identity_without_name_and_seed(made: Bench) -> None:

@@ -23,10 +23,11 @@ def test_an_image_folder_names_its_classes() -> None:
 
 
 def test_a_class_may_hold_folders() -> None:
-    names = ["train/cat/a/1.jpg", "train/cat/b/2.jpg", "train/dog/a/1.jpg"]
-    paths = [Path("/set") / name for name in names]
-    images = Files(paths, torch.tensor((0, 0, 1)), [1] * 3, Path("/set"))
-    assert class_names("imagefolder", 2, [images]) == ["cat", "dog"]
+    for split in ("train/", ""):
+        names = [f"{split}{name}" for name in ("cat/a/1.jpg", "cat/b/2.jpg", "dog/a/1.jpg")]
+        paths = [Path("/set") / name for name in names]
+        images = Files(paths, torch.tensor((0, 0, 1)), [1] * 3, Path("/set"))
+        assert class_names("imagefolder", 2, [images]) == ["cat", "dog"]
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,36 @@ def test_nothing_is_to_be_said() -> None:
     assert warned() == {}
 
 
+KNN = {"metric": "knn/top1", "value": 50.0, "tolerance": 1.0, "source": "it"}
+
+
+@pytest.mark.parametrize(
+    ("target", "changes", "doubted"),
+    [
+        (KNN, {}, False),
+        (KNN | {"metric": "linear/top1"}, {}, False),
+        (KNN | {"metric": "linear/top1"}, {"linear": None}, True),
+        (KNN | {"task": "other"}, {}, True),
+        (KNN | {"epoch": 6}, {"watch__knn_epochs": 3}, False),
+        (KNN | {"epoch": 7}, {"watch__knn_epochs": 3}, True),
+        (KNN | {"epoch": 10}, {"watch__knn_epochs": 3}, False),  # after the last
+        (KNN | {"epoch": 11}, {"watch__knn_epochs": 1}, True),
+        (KNN | {"epoch": 3}, {"watch__knn_epochs": 1, "optim__steps": 700}, True),
+        (KNN | {"epoch": 2}, {"watch__knn_epochs": 1, "optim__steps": 700}, False),
+    ],
+)
+def test_a_target_is_measured(
+    target: dict[str, Any], changes: dict[str, Any], doubted: bool
+) -> None:
+    assert ("unmeasured-target" in warned(about={"targets": [target]}, **changes)) is doubted
+
+
+@pytest.mark.parametrize(("epochs", "doubted"), [(81, False), (80, True)])
+def test_a_probes_drops_are_reached(epochs: int, doubted: bool) -> None:
+    probe = {"kind": "linear", "epochs": epochs, "lr": [1], "drops": [60, 80]}
+    assert ("schedule-cut" in warned(tasks={"other": probe})) is doubted
+
+
 @pytest.mark.parametrize(
     ("changes", "doubted"),
     [

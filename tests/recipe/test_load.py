@@ -172,6 +172,23 @@ class TestSet:
         assert refusal(base, text).startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("optim.epochs=3.0", "optim.epochs=3"),
+        ("linear=None", "linear=null"),
+        ("tasks.fine.labels=1.0", ""),  # all labels, and not one image a class
+    ],
+)
+def test_another_form_is_offered_where_it_means_the_same(
+    base: Path, text: str, instead: str
+) -> None:
+    fine = "tasks.fine={kind: finetune, epochs: 1, batch: 8, lr: 0.1, schedule: {kind: constant}}"
+    with pytest.raises(RecipeError) as caught:
+        load(base, [fine, text])
+    assert caught.value.instead == ({text: instead} if instead else {})
+
+
 def test_a_target_of_a_probe_has_no_epoch(base: Path) -> None:
     target = "about.targets=[{metric: %s, value: 50, tolerance: 1, epoch: 3, source: me}]"
     (kept,) = load_recipe(base, [target % "knn/top1"]).about.targets

@@ -86,7 +86,6 @@ LIST = {"labels_file": "few.txt", "labels_sha256": "0" * 8}
 @pytest.mark.parametrize(
     ("said", "field"),
     [
-        (LINEAR | {"epochs": 10}, "tasks.it.drops"),
         (LINEAR | {"data": LINEAR["data"] | {"images": 50_001}}, "tasks.it.data.images"),  # type: ignore[operator]
         ({"kind": "knn", "k": []}, "tasks.it.k"),
         ({"kind": "knn", "k": [5], "parent": "knn"}, "tasks.it.parent"),
@@ -97,9 +96,8 @@ def test_a_further_task_that_cannot_be_run(said: dict[str, Any], field: str) -> 
     assert field in refused(tasks={"it": said})
 
 
-@pytest.mark.parametrize("folder", ["~/birds", "birds/", "./birds", "a//b", "."])
-def test_a_folder_has_one_name(folder: str) -> None:
-    data = {"name": "imagefolder", "folder": folder, "size": 16}
+def test_a_folder_is_not_searched_in_the_users_home() -> None:
+    data = {"name": "imagefolder", "folder": "~/birds", "size": 16}
     assert "data.folder" in refused(data=data)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from miniature_recipe import MINIATURE
 from report.build import recipe
 
+from harness.plan import make_plan
 from harness.recipe.identity import specs
 from harness.recipe.schema import Recipe
 from harness.recipe.stated_cost import images, share
@@ -55,7 +58,7 @@ def test_a_length_that_was_changed_changes_the_share() -> None:
     written = recipe(optim__epochs=12)
     assert share(own, "pretrain", pretrains=True, written=written) == 0.25
     elsewhere = recipe(optim__epochs=3, data__images=1000)
-    assert share(elsewhere, "pretrain", pretrains=True, written=written) == 0, "nothing is stated"
+    assert share(elsewhere, "pretrain", pretrains=True, written=written) is None
 
 
 def test_steps_that_end_it_early_are_a_share_too() -> None:
@@ -67,7 +70,7 @@ def test_steps_that_end_it_early_are_a_share_too() -> None:
     written = recipe(data=birds)
     cut = recipe(data=birds, optim__steps=80)
     assert share(written, "pretrain", pretrains=True, written=written) == 1
-    assert share(cut, "pretrain", pretrains=True, written=written) == 0, "of how many is not known"
+    assert share(cut, "pretrain", pretrains=True, written=written) is None, "of how many?"
     assert images(cut, "pretrain") == 80 * cut.optim.batch
 
 
@@ -104,3 +107,49 @@ def test_images_of_fine_tuning_are_those_with_a_label(
 ) -> None:
     made = recipe(tasks={"fine": {**FINETUNE, **said, "data": data}})
     assert images(made, "fine") == (expected and 3 * expected)
+
+
+@pytest.mark.parametrize(
+    ("said", "sets", "hours"),
+    [
+        ("", (), 2 + 8),  # the base states an hour for 5 epochs
+        ("", ("optim.lr=0.01",), 2 + 8),
+        ("", ("optim.epochs=5", "cells=[plain]"), 1),
+        ("", ("data.images=64",), None),
+        ("hours: {long: 4}\n", (), 2 + 4),
+        ("about: {cost: {hours: 3, on: it, source: it}}\n", (), 3 + 3),
+        ("about: {cost: {hours: 3, on: it, source: it}}\n", ("cells=[short, long, plain]",), 9),
+        ("about: {cost: {hours: 3, on: it, source: it}}\n", ("data.images=64",), None),
+        (
+            "about: {cost: {hours: 3, on: it, source: it}}\n",
+            ("optim.epochs=10", "cells=[short, plain]"),
+            3 + 6,
+        ),
+    ],
+)
+def test_a_table_costs_what_it_or_its_base_states(
+    tmp_path: Path, said: str, sets: tuple[str, ...], hours: float | None
+) -> None:
+    base = MINIATURE.replace("epochs: 2,", "epochs: 5,")
+    assert base != MINIATURE
+    (tmp_path / "tiny.yaml").write_text(base + "about: {cost: {hours: 1, on: it, source: it}}\n")
+    table = tmp_path / "table.yaml"
+    table.write_text(OF_EPOCHS + said)
+    found = make_plan(table, sets, tmp_path / "runs").stated_hours
+    assert found == (None if hours is None else pytest.approx(hours))
+
+
+OF_EPOCHS = """\
+ablation:
+  axis: epochs
+  title: it
+  cells:
+    - {id: short, label: short, set: {optim.epochs: 10}}
+    - {id: long, label: long, set: {optim.epochs: 40}}
+    - {id: plain, label: plain, set: {}}
+recipe: tiny.yaml
+cells: [short, long]
+seeds: [0]
+metric: knn/top1
+margin: 1
+"""
