@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.recipe.ablation import CONTROL, Ablation
+from harness.recipe.claims import PRETEXT
 
 
 def printed_numbers(
@@ -15,9 +16,11 @@ def printed_numbers(
 
     Args:
         metric: what the claim compares; None: what the paper's table shows. If the paper printed
-            no number of it, that of its table is returned.
+            no number of it, that of its table is returned: both tell how good the features are.
+            Pretext accuracy does not, and is not replaced.
     """
-    for wanted in dict.fromkeys((metric or ablation.metric, ablation.metric)):
+    own = metric or ablation.metric
+    for wanted in (own,) if own == PRETEXT else dict.fromkeys((own, ablation.metric)):
         numbers = _numbers(ablation, wanted)
         trained = [name for name in cells if name != CONTROL]
         found = [

@@ -130,6 +130,7 @@ def test_numbers_of_some_cells_only_are_not_told() -> None:
     ]
     ablation = Ablation.model_validate_json(json.dumps({**ABLATION, "cells": cells}))
     assert printed_numbers(ablation, ["m0.9", "m0"]) == (None, [])
+    assert printed_numbers(ablation, ["m0.9"], "pretext/top1") == (None, [])
     metric, numbers = printed_numbers(ablation, ["m0.9", CONTROL], "knn/top1")
     assert metric == "linear/top1", "the paper printed no kNN"
     assert [each["value"] for each in numbers] == [55.2]
