@@ -72,7 +72,7 @@ def test_a_group_of_one_needs_more_than_one_value_a_channel(backbone: str) -> No
             made(**changed, optim__epochs=0)  # running statistics are all that is read
 
 
-LINEAR = {"kind": "linear", "data": {"name": "cifar100", "size": 16}}
+LINEAR: dict[str, Any] = {"kind": "linear", "data": {"name": "cifar100", "size": 16}}
 FINETUNE = {
     "kind": "finetune",
     "epochs": 1,
@@ -86,7 +86,7 @@ LIST = {"labels_file": "few.txt", "labels_sha256": "0" * 8}
 @pytest.mark.parametrize(
     ("said", "field"),
     [
-        (LINEAR | {"data": LINEAR["data"] | {"images": 50_001}}, "tasks.it.data.images"),  # type: ignore[operator]
+        (LINEAR | {"data": LINEAR["data"] | {"images": 50_001}}, "tasks.it.data.images"),
         ({"kind": "knn", "k": []}, "tasks.it.k"),
         ({"kind": "knn", "k": [5], "parent": "knn"}, "tasks.it.parent"),
         (FINETUNE | LIST, "tasks.it.labels_file"),
