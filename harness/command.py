@@ -24,7 +24,7 @@ _PATHS = (
 )  # fmt: skip
 _VALUED = (
     "--set", "--device", "--processes", "--on", "--seeds", "--seeds-until-decided", "--launcher",
-    "--tasks", "--size", "--name",
+    "--tasks", "--size", "--name", "--at-once",
 )  # fmt: skip
 """Options whose value is not a path."""
 _BEGIN = ("run", "sweep", "check", "certify", "evaluate")

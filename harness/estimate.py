@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -246,7 +247,8 @@ class Benched:
 def steps_done(folder: StageFolder) -> int:
     """Steps that a resumed pre-training can skip, from its checkpoints' names."""
     names = [path.name for path in folder.checkpoints.glob("step-*.pt")]
-    return max((int(name.split("-")[1]) for name in names if name[5:13].isdecimal()), default=0)
+    found = (re.fullmatch(r"step-(\d{8,})-[0-9a-f]{12}\.pt", name) for name in names)
+    return max((int(match[1]) for match in found if match), default=0)
 
 
 def _alike(recipe: Mapping[str, Any], kind: str, under: str = "") -> str:

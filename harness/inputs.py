@@ -116,7 +116,8 @@ class Inputs:
         """The folder of a run that served as source: its old place, else in this run root."""
         places = [Path(path)] if path.startswith("/") else []
         places += [self._runs / name] if name else []
-        return next((each for each in places if each.is_dir()), None)
+        there = os.path.isdir  # False too for a folder that this user may not see
+        return next((each for each in places if there(each)), None)
 
     def data(self, data: Data) -> dict[str, Any] | None:
         """What a result records of the data. Each file is checked, without a time limit.
@@ -197,7 +198,10 @@ class Inputs:
         """The present state of a data set with annotations in the first root that has it; otherwise
         as `_described`."""
         folders, files_of = ANNOTATED[what]
-        root = mask_files.holder(folders.get(name, ()), roots)
+        try:
+            root = mask_files.holder(folders.get(name, ()), roots)
+        except OSError:
+            return None  # a folder that this user may not see
         if root is None:
             return None
         note = Note(self._runs, root / folders[name][0])

@@ -168,6 +168,12 @@ class Plan:
             return None
         return sum(cost.hours * share * max(1, cost.gpus) for cost, share in costs)
 
+    @property
+    def stated_cpu_hours(self) -> float | None:
+        """`stated_hours`; None if any is stated for GPUs."""
+        on_gpus = any(cost.gpus for cost, _ in self._costs() or ())
+        return None if on_gpus else self.stated_hours
+
     def _costs(self) -> list[tuple[Cost, float]] | None:
         """(stated cost, share) of unfinished training; None if there is none, or one has none."""
         pretrains = any(stage.recipe.optim.epochs for stage in self.stages)
@@ -204,7 +210,7 @@ def make_plan(
     again: bool = False,
     added: Mapping[str, Sequence[int]] | None = None,
     jobs: Mapping[str, Job] | None = None,
-    behind: bool = False,
+    behind: str = "",
     on: estimate.Computer | None = None,
     inputs: CheckInput | None = None,
 ) -> Plan:
@@ -215,7 +221,8 @@ def make_plan(
         again: run stages with stale results again (the old folders are moved aside).
         added: seeds by cell, beyond the ablation recipe's own.
         jobs: by stage id, the newest job of each stage that was submitted to a cluster.
-        behind: also plan stages that wait for a job, for a launcher that supports dependencies.
+        behind: also plan stages that wait for a job of this launcher, which supports dependencies;
+            "": plan none.
         on: the computer for the estimates; None: one process on this machine's device.
         inputs: checks whether data and weights have changed since; None: no check.
 
@@ -266,7 +273,9 @@ def make_plan(
             if said:
                 held[name] = said
             elif parent in held and not entry.done:
-                said = "" if behind else held[parent]
+                before = (jobs or {}).get(by_name[parent].folder.id) if parent else None
+                waits = before is None or before.on == behind
+                said = "" if behind and waits else held[parent]
                 above = None  # the parent will have run by then
             action, why = _decide(entry, above)
             if said:

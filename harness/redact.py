@@ -24,7 +24,11 @@ _KNOWN = {
     ),
     "an access token": (
         r"\b(?:hf_[A-Za-z0-9]{20,}|gh[oprsu]_[A-Za-z0-9]{30,}|github_pat_\w{30,}"
-        r"|glpat-[\w-]{20,}|xox[abprs]-[\w-]{10,}|sk-[\w-]{30,})"
+        r"|glpat-[\w-]{20,}|xox[abprs]-[\w-]{10,}|sk-[\w-]{30,}"
+        r"|wandb_v\d_\w{20,}|AKIA[0-9A-Z]{16}\b|bearer [\w.~+/-]{20,})"
+    ),
+    "the value of a variable": (
+        r"\b\w*(?:API_KEY|TOKEN|SECRET|PASSWORD)=['\"]?(?![$/~])[^\s'\"$]{16,}"
     ),
     "a private key": (
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
@@ -46,7 +50,7 @@ def secret(text: str, env: Mapping[str, str] = os.environ) -> tuple[str, int] | 
 PLACES = ("host", "untracked")
 """Keys of records that say where a run was made."""
 
-_PATH = re.compile(r"(?<![\w.:/])(?:~|/[\w.@+-]+)(?:/[\w.@+-]+)+/?")
+_PATH = re.compile(r"(?:(?<=file://)|(?<![\w./]))(?:~|/[\w.@+-]+)(?:/[\w.@+-]+)+/?")
 """An absolute path of two names or more."""
 
 

@@ -144,11 +144,12 @@ def _default(notes: list[str]) -> Path | None:
         path.stat()
         with path.open("rb"):
             return path
-    except PermissionError as error:
-        notes.append(f"site file not used: {cannot_be_read(error, path)}")
-    except OSError:
-        if path.is_symlink():
+    except OSError as error:
+        absent = isinstance(error, FileNotFoundError | NotADirectoryError)
+        if path.is_symlink() and not isinstance(error, PermissionError):
             return path  # its reader reports what is wrong with it
+        if not absent:
+            notes.append(f"site file not used: {cannot_be_read(error, path)}")
     return None
 
 

@@ -310,7 +310,7 @@ class ScheduledJob:
         return f"is {self.state.lower()}" + (f" ({self.reason})" if self.reason else "")
 
 
-def with_jobs(recipe: Path, runs: Path, behind: bool = False, **scheduled: Job) -> list[str]:
+def with_jobs(recipe: Path, runs: Path, behind: str = "", **scheduled: Job) -> list[str]:
     ids = {stage.kind: stage.id for stage in make_plan(recipe, [], runs).stages}
     jobs = {ids[kind]: job for kind, job in scheduled.items()}  # type: ignore[index]
     made = make_plan(recipe, [], runs, jobs=jobs, behind=behind)
@@ -324,14 +324,15 @@ def test_what_a_job_has_is_left_to_it(recipe: Path, runs: Path) -> None:
     why = "job 12_3 is pending (Priority)"
     assert with_jobs(recipe, runs, knn=waits) == ["run", f"busy: {why}", "run"]
     assert with_jobs(recipe, runs, pretrain=waits) == [f"busy: {why}"] * 3
-    assert with_jobs(recipe, runs, True, pretrain=waits) == [f"busy: {why}", "run", "run"]
+    assert with_jobs(recipe, runs, "slurm", pretrain=waits) == [f"busy: {why}", "run", "run"]
+    assert with_jobs(recipe, runs, "other", pretrain=waits) == [f"busy: {why}"] * 3
     over = ScheduledJob(state="FAILED", live=False)
     assert with_jobs(recipe, runs, pretrain=over) == ["run", "run", "run"]
 
 
 def test_what_a_job_may_have_is_left_to_it_too(recipe: Path, runs: Path) -> None:
     unsure = JobState("12_3", "UNKNOWN", on="slurm")
-    found = with_jobs(recipe, runs, True, linear=unsure)
+    found = with_jobs(recipe, runs, "slurm", linear=unsure)
     assert found == ["run", "run", "busy: job 12_3 may have it, but SLURM does not answer"]
 
 
@@ -356,7 +357,7 @@ def test_what_waits_for_a_job_does_not_wait_for_its_failed_last_life(
     found = folder(make_plan(recipe, [], runs), "pretrain", runs)
     begin(found).end("failed", "out of memory")
     again = ScheduledJob(state="RUNNING")
-    assert with_jobs(recipe, runs, True, pretrain=again)[1:] == ["run", "run"]
+    assert with_jobs(recipe, runs, "slurm", pretrain=again)[1:] == ["run", "run"]
 
 
 def test_whoever_slurm_has_ended_runs_nothing(recipe: Path, runs: Path) -> None:

@@ -241,7 +241,8 @@ def totals(
     trains = tasks()[kind].progress if kind in tasks() else None
     section = recipe.get(trains) if trains else None
     if trains and under:
-        section = recipe.get("tasks", {}).get(under)
+        further = recipe.get("tasks")
+        section = further.get(under) if isinstance(further, dict) else None
     if not isinstance(section, dict):
         return None, None
     epochs, data = section.get("epochs"), recipe.get("data")
@@ -252,7 +253,7 @@ def totals(
     if tasks()[kind].parent is None and isinstance(data, dict):
         images = data.get("images") or KNOWN_SIZES.get(str(data.get("name")))
         batch = section.get("batch")
-        if images and isinstance(batch, int) and batch:
+        if isinstance(images, int) and isinstance(batch, int) and images and batch:
             each = images // batch
     total = min(epochs * each, steps) if isinstance(steps, int) else epochs * each
     return total or None, epochs

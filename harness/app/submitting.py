@@ -77,8 +77,9 @@ def _submit(
 ) -> Submitted:
     inputs = Inputs(site.data, site.runs)
     computer = launcher.computer()
+    behind = on if launcher.behind else ""
     found = plan_with_jobs(
-        path, sets, site.runs, again=again, behind=launcher.behind, on=computer, inputs=inputs
+        path, sets, site.runs, again=again, behind=behind, on=computer, inputs=inputs
     )
     progress.planned(found.plan, inputs.unfinished)
     if found.plan.todo:
@@ -103,7 +104,7 @@ def _submit(
     with submission.claim(site.runs, progress.say):  # plan again: nobody else submits now
         inputs = Inputs(site.data, site.runs)
         found = plan_with_jobs(
-            path, sets, site.runs, again=again, behind=launcher.behind, alone=True, inputs=inputs
+            path, sets, site.runs, again=again, behind=behind, alone=True, inputs=inputs
         )
         if adopted := launcher.adopt(site.runs, found.submissions, found.numbers):
             progress.say(

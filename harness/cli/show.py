@@ -47,7 +47,7 @@ class InertConsole(Console):
         raise BrokenPipeError  # main sets the exit code, not rich
 
 
-console = InertConsole(highlight=False)
+console = InertConsole(highlight=False, emoji=False)
 if not console.is_terminal:
     console.width = UNBROKEN
 

@@ -105,7 +105,11 @@ def status_command(site: Site, *, every: bool, watch: bool = False) -> None:
         if rows:
             cells = [progress.cells(row) for row in rows]
             show.console.print(_table(cells))
-            for text in (*_measured(cells), *_running_alarms(cells), *_reasons(rows, commands)):
+            for text in (
+                *_measured(cells, commands),
+                *_running_alarms(cells),
+                *_reasons(rows, commands),
+            ):
                 show.line(text)
     else:
         for text in _plain(rows, progress, commands, not_above_untrained(seen.rows)):
@@ -236,7 +240,7 @@ def _why(row: Row, clause: str, commands: Commands) -> str:
     return clause if row.state != "finished" else ""
 
 
-def _measured(cells: Sequence[Cells]) -> Iterator[str]:
+def _measured(cells: Sequence[Cells], commands: Commands) -> Iterator[str]:
     """Below a table: how its accuracies were measured, one line for each way."""
     measured = [each for each in cells if each.measured and each.accuracy]
     of_run: dict[str, set[str]] = {}
@@ -251,7 +255,7 @@ def _measured(cells: Sequence[Cells]) -> Iterator[str]:
     for words, runs in [*ways.items()][:LINES]:
         yield f"  accuracy of {show.named(list(runs))}: {words}"
     if len(ways) > LINES:
-        yield f"  and {len(ways) - LINES} ways more: status --all | cat has them"
+        yield f"  and {len(ways) - LINES} ways more: {commands.line('status', '--all')} | cat"
 
 
 def _running_alarms(cells: Iterable[Cells]) -> Iterator[str]:

@@ -20,7 +20,9 @@ TAIL = 16_384
 
 _OOM = re.compile(r"oom[-_ ]?kill|out[ -]of[ -]memory handler|exceeded .*memory limit", re.I)
 _CUDA_OOM = re.compile(r"CUDA out of memory|CUDA error: out of memory|OutOfMemoryError", re.I)
-_NCCL = re.compile(r"\S.*NCCL.*(?:error|fail|time[d ]?-?out|abort|exception).*", re.I)
+_NCCL = re.compile(
+    r"(?!.*(?:warning:|\bINFO\b))\S.*NCCL.*(?:error|fail|time[d ]?-?out|abort|exception).*", re.I
+)
 _ERROR = re.compile(r"error: |[\w.]*(?:Error|Exception)\b")
 _BY_SLURM = re.compile(r"(?:JOB|STEP) \S+ ON \S+ (?:CANCELLED|FAILED).*")
 """The last message of slurmstepd; "DUE TO ..." gives the reason."""
@@ -75,13 +77,13 @@ def failure_reason(
     if state == "OUT_OF_MEMORY" or (ended != "interrupted" and _OOM.search(log)):
         return Reason("failed", f"out of memory{where}", "raise slurm.mem_gb in the site file")
     if ended == "failed" and _CUDA_OOM.search(message):
+        how = "slurm.gpus_per_node, slurm.nodes" if job is not None else "--processes"
         return Reason(
             "failed",
             f"out of memory on the GPU{where}",
-            "use more GPUs for the stage (slurm.gpus_per_node, slurm.nodes), or larger ones; the "
-            "batch belongs to the recipe",
+            f"use more GPUs for the stage ({how}), or larger ones; the batch belongs to the recipe",
         )
-    if ended in ("failed", "") and (line := _nccl(f"{log}\n{message}")):
+    if ended in ("failed", "") and (line := _nccl(message if ended == "failed" else log)):
         return Reason(
             "failed", f"NCCL: {line}", "read the logs of all processes, and check the network"
         )
@@ -96,7 +98,7 @@ def failure_reason(
     if state == "PREEMPTED":
         return Reason("interrupted", "preempted, and not requeued", "run again to resume")
     if state == "DEADLINE":
-        remedy = "raise or remove it: slurm.extra.deadline in the site file, or SBATCH_DEADLINE"
+        remedy = "raise or remove it: slurm.extra.deadline in the site file"
         return Reason("failed", "the job's deadline passed", remedy)
     if ended:
         return Reason("interrupted", message)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
+from harness.redact import redact
 from harness.spec.declarations import load
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def run_or_exit(work: Callable[[], str], late: Callable[[], object] = lambda: No
     try:
         return work()
     except HarnessError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        print(redact(f"error: {error}"), file=sys.stderr, flush=True)
         code = error.exit_code
     except Exception:
         late()

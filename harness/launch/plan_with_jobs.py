@@ -54,7 +54,7 @@ def plan_with_jobs(
     runs: Path,
     *,
     again: bool = False,
-    behind: bool = False,
+    behind: str = "",
     alone: bool = False,
     added: Mapping[str, Sequence[int]] | None = None,
     on: Computer | None = None,

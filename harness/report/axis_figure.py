@@ -113,7 +113,7 @@ def _draw(results: Results, curves: list[_Curve]) -> str:
         places = sorted({x for curve in curves for x, *_ in (*curve.ours, *curve.printed)})
         axes.set_xticks(places, [f"{x:g}" for x in places])
         axes.minorticks_off()
-        axes.set_xlabel(ablation.figure.x)
+        axes.set_xlabel(ablation.figure.x).set_parse_math(False)
         alike = ablation.metric in (None, results.metric)
         what = measure(results.metric).label if alike else "accuracy"
         axes.set_ylabel(f"{what}, {measure(results.metric).unit}", labelpad=8)

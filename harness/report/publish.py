@@ -179,7 +179,7 @@ def _refuse(stages: Iterable[Stage], results: Results, root: Path) -> None:
 
 
 def _refuse_to_lose(results: Results, root: Path, files: Container[str]) -> None:
-    """Refuse if a stage of the table is published with a result that is not in `files`."""
+    """Refuse if a stage is published with a result that is not in `files`."""
     added = [
         run
         for cell in results.cells
@@ -200,6 +200,13 @@ def _refuse_to_lose(results: Results, root: Path, files: Container[str]) -> None
             f"unfinished folders of these stages out of {runs}, and copy the published records "
             f"there: cp -rn {shlex.quote(str(root))}/*/ {shlex.quote(str(runs))}/. To drop them, "
             f"remove {root}"
+        )
+    made = sorted(path.parent.name for path in root.glob("*/result.json"))
+    if others := [name for name in made if f"{name}/result.json" not in files]:
+        raise StoreError(
+            f"{root / others[0]}: published with a result, but no stage of what is published now"
+            f"{f', like {len(others) - 1} more' if len(others) > 1 else ''}. To keep them, publish "
+            f"with all cells and seeds; to drop them, remove {root}"
         )
 
 

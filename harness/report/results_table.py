@@ -92,7 +92,7 @@ def _ours(results: Results) -> Iterable[Filled]:
         control = results.cell(CONTROL)
         if control is not None and any(run.behind(metric) for run in control.runs):
             yield (
-                replace(difference, label="to untrained", kind="to untrained", unit="points"),
+                replace(difference, label="to untrained", kind="to untrained"),
                 [Difference(results.difference(cell, metric)) for cell in results.cells],
             )
 

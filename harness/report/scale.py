@@ -324,8 +324,8 @@ def _sentences(recipe: Recipe) -> list[str]:
         lines.append(
             f"Linear probe: frozen features, SGD, {probe.epochs} epochs, batch {probe.batch}, "
             f"learning rate {probe.lr[0]:g}{others}, {drops}, momentum {probe.sgd_momentum:g}, "
-            f"weight decay {_list(probe.weight_decay[:1])}, {views}. The learning rate was fixed "
-            "before the runs: the first is the result, never the best of several."
+            f"weight decay {_list(probe.weight_decay[:1])}, {views}. The first learning "
+            "rate is the result, never the best of several."
         )
     further = recipe.tasks.items()
     lines += [_trained(name, said) for name, said in further if isinstance(said, TrainedTask)]
@@ -343,7 +343,7 @@ def _trained(name: str, task: TrainedTask) -> str:
     return (
         f"{name} ({task.kind}): all layers train, SGD, {unit}: {length}, batch {task.batch}, "
         f"learning rate {task.lr:g}{head}, {how}, momentum {task.sgd_momentum:g}, weight decay "
-        f"{task.weight_decay:g}. Rates were fixed before the runs. "
+        f"{task.weight_decay:g}. "
         + (f"A value is the mean over {task.trials} trials." if task.trials > 1 else "One trial.")
     )
 

@@ -89,13 +89,22 @@ class Attempt:
             raise
 
     def check_fence(self) -> None:
-        """Raise Superseded if a newer attempt exists, or if the stage's folder was moved."""
-        if not (self.path / "alive.json").exists():
+        """Raise Superseded if a newer attempt exists, or if the stage's folder was moved.
+
+        Raises:
+            StoreError: the folder cannot be read, e.g. as its file server does not answer.
+        """
+        try:
+            here = (self.path / "alive.json").exists()
+            newer = (self.path.parent / f"{self.number + 1:04d}").exists()
+        except OSError as error:
+            raise atomic.unread(error, self.path) from error
+        if not here:
             raise Superseded(
                 f"{self.path}: the folder was moved away while the stage ran; this process stops "
                 "without writing"
             )
-        if (self.path.parent / f"{self.number + 1:04d}").exists():
+        if newer:
             raise Superseded(
                 f"{self.folder.path}: attempt {self.number + 1} has taken over from this one; "
                 "this process stops without writing"

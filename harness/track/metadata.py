@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import StoreError
-from harness.redact import redact
+from harness.redact import redact, without_places
 from harness.store import atomic, pictures
 from harness.store.journal import NOT_METRICS, Record
 from harness.store.layout import StageFolder
@@ -76,7 +76,7 @@ def command(folder: StageFolder) -> str:
     words = _newest(folder).get("command")
     if not isinstance(words, list):
         return ""
-    return shlex.join(_without_place(redact(str(word))) for word in words)
+    return shlex.join(without_places(_without_place(redact(str(word)))) for word in words)
 
 
 def _without_place(word: str) -> str:

@@ -11,7 +11,7 @@ from stage.tiny import write
 
 from harness.errors import RecipeError
 from harness.recipe.load import load
-from harness.redact import redact, secret
+from harness.redact import redact, secret, without_places
 
 PLANTED = {
     "WANDB_API_KEY": "0123456789abcdef0123456789abcdef01234567",
@@ -33,6 +33,7 @@ NEEDLES = (*PLANTED.values(), "s3cr3t-pass", GITHUB, "abcdef0123456789abcdef")
 SECRETS = (
     *PLANTED.values(), IN_URL, SIGNED, GITHUB, f"https://{GITHUB}@github.com/x/y",
     "-----BEGIN PRIVATE KEY-----\nMII",
+    "export WANDB_API_KEY='abcdef0123456789abcdef0123'", "Bearer abcdef0123456789abcdef",
 )  # fmt: skip
 
 
@@ -53,7 +54,8 @@ def test_what_is_secret_is_seen_and_hidden(text: str) -> None:
     ["https://example.org/a?b=c", "arXiv:1911.05722", "a@b.c", "key: value", "token",
      "d0fc95298a06", "https://github.com/facebookresearch/moco",
      "sha256: 0123456789abcdef0123456789abcdef",
-     "git@github.com:x/y.git", "mean: 50 @ 200", "/scratch/key/data", "a key encoder's momentum"],
+     "git@github.com:x/y.git", "mean: 50 @ 200", "/scratch/key/data", "a key encoder's momentum",
+     "export HF_TOKEN=$(cat ~/.token)", "API_KEY=/run/secrets/of-the-site"],
 )  # fmt: skip
 def test_what_is_not_is_left_alone(text: str) -> None:
     env = {
@@ -119,3 +121,14 @@ def test_a_whole_run_keeps_none(tmp_path: Path, words: str) -> None:
         for path in files:
             assert needle.encode() not in path.read_bytes(), path
             assert needle not in str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "public"),
+    [("--data=/scratch/g/data:/home/al/own", "--data=…/data:…/own"),
+     ("host:/home/al/own", "host:…/own"), ("file:///home/al/own", "file://…/own"),
+     ("model.weights={file: /home/al/x.pt}", "model.weights={file: …/x.pt}"),
+     ("https://example.org/a/b", "https://example.org/a/b"), ("1/2/3", "1/2/3")],
+)  # fmt: skip
+def test_of_a_place_only_its_last_part_is_public(text: str, public: str) -> None:
+    assert without_places(text) == public

@@ -208,6 +208,19 @@ def test_no_published_result_is_replaced_by_less(
     assert texts(root) == before
 
 
+def test_fewer_cells_do_not_replace_all(make: Make, gather: Collected, tmp_path: Path) -> None:
+    bench = make(seeds=(0, 1))
+    for seed in (0, 1):
+        bench.finish("m0.9", seed, 40.0)
+    root = publish(gather(bench), tmp_path / "kept", recipe="r.yaml")
+    before = texts(root)
+    fewer = make(seeds=(0,))
+    fewer.finish("m0.9", 0, 40.0)
+    with pytest.raises(StoreError, match="no stage of what is published now"):
+        publish(gather(fewer), root, recipe="r.yaml")
+    assert texts(root) == before
+
+
 def test_what_was_not_published_is_left_alone(
     make: Make, gather: Collected, tmp_path: Path
 ) -> None:

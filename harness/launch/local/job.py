@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.data_roots import read
+from harness.errors import DiskError
 from harness.inputs import Inputs
 from harness.launch import job_file
 from harness.launch.job_end import report, run_or_exit
@@ -24,7 +25,7 @@ from harness.plan import make_plan
 from harness.site import Site
 from harness.spec.declarations import load
 from harness.stage.reporter import Reporter
-from harness.store import submission
+from harness.store import atomic, submission
 
 FOREVER_MIN = 60 * 24 * 365
 """Minutes; the local executor requires a time limit."""
@@ -118,11 +119,17 @@ def main() -> None:
     folder = said.file.parent
     executor = submitit.LocalExecutor(folder, max_num_timeout=0)
     executor.update_parameters(timeout_min=FOREVER_MIN)
-    with os.fdopen(os.dup(1), "w") as answer:  # the job must not hold the caller's pipes open
+    # the job must not hold the caller's pipes open
+    with os.fdopen(os.dup(1), "w") as answer, os.fdopen(os.dup(2), "w") as complaint:
         with (folder / "controller.log").open("ab") as log:
             for stream in (1, 2):
                 os.dup2(log.fileno(), stream)
-        number = executor.submit(job_file.call, str(said.file)).job_id
+        try:
+            number = executor.submit(job_file.call, str(said.file)).job_id
+        except OSError as error:
+            complaint.write(f"{atomic.write_error(error, folder)}\n")
+            complaint.flush()
+            os._exit(DiskError.exit_code)
         answer.write(f"{number}\n")
     os._exit(0)  # else Python warns about the child that still runs
 

@@ -38,7 +38,12 @@ _KEPT = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
 _DROPPED = (
     *("SLURM_", "SLURMD_", "SRUN_", "SUBMITIT_"),
     *("SQUEUE_", "SACCT_", "SINFO_", "SCANCEL_", "SCONTROL_"),
+    *("SBATCH_ARRAY_INX", "SBATCH_ERROR", "SBATCH_GPUS_PER_NODE", "SBATCH_INPUT"),
+    *("SBATCH_JOB_NAME", "SBATCH_MEM_PER_NODE", "SBATCH_NO_REQUEUE", "SBATCH_OPEN_MODE"),
+    *("SBATCH_OUTPUT", "SBATCH_REQUEUE", "SBATCH_SIGNAL", "SBATCH_TIMELIMIT", "SBATCH_WAIT"),
 )
+"""Variables that a client does not get, by how they begin. Those of sbatch would replace what the
+job's script asks for, and the harness depends on these options."""
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ class Slurm(Detached):
         own = self._own
         unit: Literal["GPU-hours", "node-hours"]
         unit = "GPU-hours" if own.gpus_per_node else "node-hours"
-        hours = plan.stated_gpu_hours
+        hours = plan.stated_gpu_hours if own.gpus_per_node else plan.stated_cpu_hours
         if plan.seconds is not None:
             hours = plan.seconds / 3600 * own.nodes * max(1, own.gpus_per_node)
         return Amount(hours, unit, own.ask_above_gpu_hours, here=False)
@@ -231,7 +231,8 @@ class Slurm(Detached):
 
 
 def _numbers(jobs: Mapping[str, JobState]) -> dict[str, str]:
-    return {stage: job.job for stage, job in jobs.items() if job.live and job.job}
+    """The live jobs by stage. A background process that has a stage is no job to wait for."""
+    return {s: job.job for s, job in jobs.items() if job.live and job.job and job.on == "slurm"}
 
 
 def _make_folders(plan: Plan, array: Array, runs: Path) -> list[tuple[StageFolder, Path]]:

@@ -191,6 +191,8 @@ def _setup(own: SlurmSite, array: Array, folder: Path, code: Path) -> list[str]:
         "# the submitted code, wherever the job starts",
         f"export PYTHONPATH={quoted}${{PYTHONPATH:+:$PYTHONPATH}} PYTHONSAFEPATH=1",
         "export SUBMITIT_PREEMPT_SIGNAL=USR2",
+        "# srun passes on what was set above, whatever --export said",
+        "unset SLURM_EXPORT_ENV",
         "# what the job does, if its submitter or its last attempt left that open",
         f"cd {shlex.quote(str(folder))}",
         f'rm -f "{job}"_*.save_tmp',

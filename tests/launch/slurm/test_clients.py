@@ -22,6 +22,9 @@ JOB = {
     "SACCT_FORMAT": "JobID",
     "SINFO_FORMAT": "%N",
     "SCANCEL_STATE": "PENDING",
+    "SBATCH_JOB_NAME": "mine",
+    "SBATCH_NO_REQUEUE": "1",
+    "SBATCH_OUTPUT": "elsewhere",
 }
 WANTED = {"SLURM_CONF": "/c", "SLURM_JWT": "t", "SBATCH_QOS": "low", "PATH": "/bin"}
 

@@ -272,6 +272,13 @@ def test_a_full_disk_leaves_nothing(root: Path, mount: Any) -> None:
     assert list(disk.iterdir()) == []
 
 
+def test_a_link_that_leads_nowhere_is_not_copied(root: Path, tmp_path: Path) -> None:
+    (root / "nets" / "small" / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    assert files(stage(root, tmp_path / "local") / "nets") == {
+        "small/train/a/1.png", "small/val/a/2.png"
+    }  # fmt: skip
+
+
 def test_neither_pipes_nor_links_in_a_circle_are_copied(root: Path, tmp_path: Path) -> None:
     inside = root / "nets" / "small" / "train"
     (inside / "a" / "above").symlink_to("../..")
