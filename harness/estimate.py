@@ -247,7 +247,7 @@ class Benched:
 def steps_done(folder: StageFolder) -> int:
     """Steps that a resumed pre-training can skip, from its checkpoints' names."""
     names = [path.name for path in folder.checkpoints.glob("step-*.pt")]
-    found = (re.fullmatch(r"step-(\d{8,})-[0-9a-f]{12}\.pt", name) for name in names)
+    found = (re.fullmatch(r"step-(\d{8,})(?:-.*)?\.pt", name) for name in names)
     return max((int(match[1]) for match in found if match), default=0)
 
 

@@ -116,8 +116,7 @@ class Inputs:
         """The folder of a run that served as source: its old place, else in this run root."""
         places = [Path(path)] if path.startswith("/") else []
         places += [self._runs / name] if name else []
-        there = os.path.isdir  # False too for a folder that this user may not see
-        return next((each for each in places if there(each)), None)
+        return next(filter(os.path.isdir, places), None)  # a closed folder is none
 
     def data(self, data: Data) -> dict[str, Any] | None:
         """What a result records of the data. Each file is checked, without a time limit.
@@ -199,13 +198,9 @@ class Inputs:
         as `_described`."""
         folders, files_of = ANNOTATED[what]
         try:
-            root = mask_files.holder(folders.get(name, ()), roots)
-        except OSError:
-            return None  # a folder that this user may not see
-        if root is None:
-            return None
-        note = Note(self._runs, root / folders[name][0])
-        try:
+            if (root := mask_files.holder(folders.get(name, ()), roots)) is None:
+                return None
+            note = Note(self._runs, root / folders[name][0])
             found = _listed(*files_of(name, root), note, until)
         except Unfinished:
             self.unfinished.append(f"{name} in {root}")

@@ -145,10 +145,9 @@ def _default(notes: list[str]) -> Path | None:
         with path.open("rb"):
             return path
     except OSError as error:
-        absent = isinstance(error, FileNotFoundError | NotADirectoryError)
-        if path.is_symlink() and not isinstance(error, PermissionError):
+        if not isinstance(error, PermissionError) and path.is_symlink():
             return path  # its reader reports what is wrong with it
-        if not absent:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
             notes.append(f"site file not used: {cannot_be_read(error, path)}")
     return None
 
