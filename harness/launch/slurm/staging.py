@@ -301,7 +301,7 @@ def _scan(folder: Path) -> tuple[list[str], Files]:
             if entry.is_dir():
                 if not entry.is_symlink() or not _above(Path(entry.path), folder):
                     folders.append(entry.name)
-            elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110
+            elif entry.is_symlink() and not Path(entry.path).exists():
                 continue  # the reader of the images ignores it too
             elif S_ISREG((stat := entry.stat()).st_mode):
                 files.append((entry.name, stat.st_size, stat.st_mtime_ns))
