@@ -19,6 +19,7 @@ from statistics import median
 from typing import Any
 
 from harness.errors import StoreError
+from harness.recipe import stated_cost
 from harness.recipe.identity import digest, spec
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Recipe
@@ -177,12 +178,7 @@ def seconds(recipe: Recipe, name: str, known: History, done: int = 0) -> float |
     images = data.images or KNOWN_SIZES.get(data.name) or known.images.get(digest(dumped["data"]))
     if step is None or images is None:
         return None
-    return step * max(0, _steps(recipe, images) - done)
-
-
-def _steps(recipe: Recipe, images: int) -> int:
-    total = recipe.optim.epochs * (images // recipe.optim.batch)
-    return min(total, recipe.optim.steps or total)
+    return step * max(0, stated_cost.steps(recipe, images) - done)
 
 
 class Benched:
@@ -206,7 +202,7 @@ class Benched:
 
     def _pretrain(self, done: int) -> float:
         optim, watch = self.recipe.optim, self.recipe.watch
-        steps = _steps(self.recipe, self.train)
+        steps = stated_cost.steps(self.recipe, self.train)
         per_epoch = self.train // optim.batch
         epochs = range(done // per_epoch + 1, -(-steps // per_epoch) + 1)  # epochs still to end
         passes = sum(watch.knn_epochs > 0 and n % watch.knn_epochs == 0 for n in epochs)

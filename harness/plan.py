@@ -82,6 +82,8 @@ class PlannedStage:
     """Estimated duration, if this machine has measured something similar."""
     source: str = ""
     """Where `seconds` comes from."""
+    made: int = 0
+    """Steps of pre-training that are already made; it goes on after them."""
     stale: bool = False
     """Done, but by other code or from other inputs than the present ones."""
     control: str = ""
@@ -186,14 +188,18 @@ class Plan:
             cost = stage.recipe.about.cost or (self.scale.about.cost if self.scale else None)
             if part is None or cost is None:
                 return None
-            found.append((cost, part))
+            found.append((cost, part * stated_cost.share_left(stage.recipe, stage.made)))
         return found or None
 
     @property
     def images(self) -> int | None:
-        """Images that training will process, over all epochs; None if a data set's size is not
-        known."""
-        each = [stated_cost.images(stage.recipe, stage.name) for stage in self.todo]
+        """Images that training will still process, over all epochs; None if a data set's size is
+        not known."""
+        each = [
+            n if n is None else max(0, n - stage.made * stage.recipe.optim.batch)
+            for stage in self.todo
+            for n in (stated_cost.images(stage.recipe, stage.name),)
+        ]
         return None if None in each else sum(n for n in each if n is not None)
 
     @property
@@ -307,6 +313,7 @@ def make_plan(
                     why,
                     seconds=0.0 if action == "skip" else took.seconds if took else None,
                     source=took.source if took else "",
+                    made=made,
                     stale=entry.done and (bool(stale) or action == "again"),
                     control=beside.of(member, each),
                     varies=varies,

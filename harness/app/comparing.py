@@ -15,7 +15,8 @@ from harness.recipe.find import ENDINGS, find
 from harness.replace import refuse_others_in
 from harness.report.blocks import Document
 from harness.report.claims import judge
-from harness.report.results_json import FILE, Report, as_json, read_report
+from harness.report.read_report import read_report
+from harness.report.results_json import FILE, Report, as_json
 from harness.report.side_by_side import Pair, common_cells, pairs
 from harness.report.side_by_side import compare as document_of
 from harness.report.what_differs import Differing, Records, read_records, what_differs

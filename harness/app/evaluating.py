@@ -210,7 +210,9 @@ def _on(word: str, root: AnyRoot) -> On:
     if word in names:
         bank = STL10_LABELLED if word == "stl10" else KNOWN_SIZES.get(word)
         return On({"name": word}, word, bank)
-    place = next((each for each in (Path(word), root / word) if word and each.is_dir()), None)
+    places = [each for each in (Path(word), root / word) if word and each.is_dir()]
+    place = next((each for each in places if below(each, root) not in (None, ".")), None)
+    place = place or next(iter(places), None)
     if place is None:
         raise DataError(
             f"--on {word}: no folder of images, here or under the data root {root}, and no data "

@@ -23,7 +23,7 @@ from harness.report.manifest import MANIFEST, digests, manifest
 from harness.report.preregistration import KEY, commits_of, deciding_results
 from harness.report.preregistration_history import committed
 from harness.report.published import MARK, published
-from harness.report.write import refuse_texts, write_files, write_report
+from harness.report.write import FIGURES, refuse_texts, write_files, write_report
 from harness.site import Site, load_site
 from harness.store import atomic
 from harness.store.layout import refuse_link
@@ -119,10 +119,11 @@ def _write_page(to: Path) -> Path:
 
 
 def _remove_drawings(folder: Path, names: Iterable[str]) -> None:
-    """Remove drawings and pictures that the report no longer has; its records stay."""
+    """Remove drawings, with their numbers, and pictures that the report no longer has; its records
+    stay."""
     for path in (folder / name for name in names):
         drawn = path.suffix in REMOVABLE and path.parent in (folder, folder / PICTURES)
-        if drawn and not path.is_symlink():
+        if (drawn or path == folder / FIGURES) and not path.is_symlink():
             path.unlink(missing_ok=True)
 
 

@@ -35,12 +35,12 @@ def certify_command(site: Site, *, ask: bool) -> int:
     show.line(f"run folders: {run.work_folder(site.runs)}")
     found = papers.available_weights(testbed, site)
     if ask:
-        parts = [f"a few minutes on {testbed.words}"]
+        parts = ["checks of a few minutes"]
         parts += (
             [] if papers.why_no_demo(testbed, site) else ["the first epochs of the CIFAR-10 demo"]
         )
         parts += [] if isinstance(found, str) else [f"{len(found)} linear probes on ImageNet"]
-        if not confirm(" and ".join(parts)):
+        if not confirm(f"{' and '.join(parts)}, on {testbed.words}"):
             return 0
     writable(site.runs)
     shown: list[Check] = []

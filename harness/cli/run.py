@@ -135,15 +135,12 @@ class PrintedProgress(Progress):
 
     def confirm(self, plan: Plan, amount: Amount) -> bool:
         if amount.unit == "hours":
-            return confirm(
-                "an unknown amount"
-                if amount.hours is None
-                else f"about {show.duration(amount.hours * 3600)}"
-            )
+            took = None if amount.hours is None else show.duration(amount.hours * 3600)
+            return confirm(UNKNOWN if took is None else f"about {took} of work")
         # the user may know that the nodes have data which is absent here
         if not (amount.here or sys.stdin.isatty()):
             refuse_without_data(plan, self._site)
-        return confirm("an unknown amount" if amount.hours is None else _amount(amount))
+        return confirm(UNKNOWN if amount.hours is None else f"{_amount(amount)} of work")
 
     def begins(self, plan: Plan) -> None:
         del plan
@@ -215,16 +212,18 @@ class PrintedProgress(Progress):
         show.line(f"waiting for {show.count(stages, 'stage')}")
 
 
-def confirm(about: str) -> bool:
-    """Ask whether to start long work; without a terminal, refuse it."""
+UNKNOWN = "an unknown amount of work"
+
+
+def confirm(work: str) -> bool:
+    """Ask whether to start long work, e.g. "about 3 days of work"; without a terminal, refuse
+    it."""
     if not sys.stdin.isatty():
         line = command.present(None, "--yes")
-        raise HarnessError(
-            f"this is {about} of work; add --yes to start without a question: {line}"
-        )
+        raise HarnessError(f"this is {work}; add --yes to start without a question: {line}")
     import typer
 
-    return typer.confirm(f"This is {about} of work. Start?")
+    return typer.confirm(f"This is {work}. Start?")
 
 
 def _submitted(made: submission.Submission, site: Site) -> None:

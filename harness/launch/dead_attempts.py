@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.launch.job_states import JobState
 from harness.plan import ended
+from harness.store import clock
 from harness.store.attempt import write_end
 from harness.store.layout import stage_folder
 from harness.store.liveness import HEARTBEAT_S, holder, is_of
@@ -43,7 +44,7 @@ def close_dead_attempts(
         if who is not None and is_of(who, job.on, job.job, job.cluster):
             dead.append((attempts[-1], job))
     before = {attempt: _beat(attempt) for attempt, _ in dead}
-    left = QUIET_S - (time.time() - max(before.values())) if before else 0.0
+    left = QUIET_S - (clock.now(runs) - max(before.values())) if before else 0.0
     if left > 0:
         wait = min(left, QUIET_S)
         note(f"jobs that have ended sent a heartbeat just before; waiting {wait:.0f} s to be sure")

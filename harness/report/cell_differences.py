@@ -43,6 +43,8 @@ class Effect:
     what: str
     found: Contrast | None
     """In the metric's unit; None if a cell has no value."""
+    cell: str = ""
+    """The id of the cell that is compared with the first one; "" for effects of fields."""
 
     @property
     def says(self) -> str:
@@ -70,7 +72,9 @@ def from_first(results: Results) -> list[Effect]:
     """The difference of each trained cell from the first one, in the order of the table."""
     cells = _cells(results)
     return [
-        Effect(f"{cell.label} − {first.label}", _contrast(results, ((1, cell), (-1, first))))
+        Effect(
+            f"{cell.label} − {first.label}", _contrast(results, ((1, cell), (-1, first))), cell.id
+        )
         for first in cells[:1]
         for cell in cells[1:]
         if _comparable(results, (cell, first))
@@ -142,7 +146,7 @@ def _caption(count: int) -> str:
 
 
 def _means(results: Results, firsts: list[Effect], named: str, unit: str) -> Table:
-    told = {each.what: each for each in firsts}
+    told = {each.cell: each for each in firsts}
     cells = _cells(results)
     rows = []
     for cell in cells:
@@ -153,7 +157,7 @@ def _means(results: Results, firsts: list[Effect], named: str, unit: str) -> Tab
         interval = NOTHING
         if made is not None and made.low is not None and made.high is not None:
             interval = f"{made.low:.2f} to {made.high:.2f}"
-        effect = told.get(f"{cell.label} − {cells[0].label}")
+        effect = told.get(cell.id)
         rows.append(
             Row(
                 (

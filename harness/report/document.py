@@ -257,7 +257,7 @@ def _whose_changes(results: Results) -> str:
     changes = f"This scale changes its base recipe, {results.scale.recipe}, as follows"
     if _is_own(results):
         return f"{changes}:"
-    return f"{changes}; all differences from the paper's protocol are under Deviations:"
+    return f"{changes}; how pre-training differs from the paper's is under Deviations:"
 
 
 def _beside_what(results: Results) -> str:

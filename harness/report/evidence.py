@@ -56,9 +56,15 @@ def unlearned_text(decision: Decision, design: Design) -> str:
     """Which cells are not, or not yet surely, above the untrained control; "" if all are."""
     how = "does not beat" if decision.conclusion == "unlearned" else "is not yet surely above"
     return "; ".join(
-        f"{each.comparison.statement.cell} {how} {UNTRAINED} ({numbers(each, design)})"
+        f"{each.comparison.statement.cell} {how} {UNTRAINED} "
+        f"({_metric(each, design)}: {numbers(each, design)})"
         for each in decision.unlearned
     )
+
+
+def _metric(found: Bounded, design: Design) -> str:
+    stated = found.comparison.statement.measure
+    return measure(design.metric if stated == JUDGED else stated).label
 
 
 def comparison_text(found: Bounded, design: Design) -> str:

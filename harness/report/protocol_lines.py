@@ -86,7 +86,8 @@ def protocol_lines(results: Results) -> list[str]:
         ways: dict[str, dict[str, None]] = {}
         for cell in results.cells:
             for run in cell.runs:
-                if words := of_metric(run, metric, under):
+                made = any(stage.state != "absent" for stage in run.behind(metric, under))
+                if made and (words := of_metric(run, metric, under)):
                     ways.setdefault(words, {})[cell.label] = None
         what = f"{under}: {measure(metric).label}" if under else measure(metric).label
         for words, labels in ways.items():

@@ -28,7 +28,7 @@ from harness.report.published import MARK, published
 from harness.report.runs import WORDS, Run, Stage
 from harness.spec.registry import launchers
 from harness.store import atomic, journal, look, pictures, precision_recall
-from harness.store.layout import StageFolder
+from harness.store.layout import StageFolder, refuse_link
 from harness.store.ledger import read_entry
 from harness.store.validity import LAST_EPOCH, before_last_epoch
 
@@ -97,8 +97,10 @@ def publish(
     mark["matplotlib"] = _version("matplotlib")
     if KEY in (older := published(root) or {}):
         mark[KEY] = older[KEY]
-    files[MARK] = atomic.encoded(atomic.dump(mark))
+    files = {MARK: atomic.encoded(atomic.dump(mark)), **files}  # first: it says whose the draft is
     draft = root.with_name(f"{root.name}.new")
+    refuse_link(draft)
+    _refuse_others(draft)
     try:
         shutil.rmtree(draft, ignore_errors=True)
         for name, content in files.items():
@@ -174,6 +176,10 @@ def _refuse(stages: Iterable[Stage], results: Results, root: Path) -> None:
             raise StoreError(f"{run.stages['pretrain'].entry.folder.path}: {run.copied}")
     if results.comparability is None:
         raise StoreError(f"{results.name}: no run has a result yet, so there is nothing to publish")
+    _refuse_others(root)
+
+
+def _refuse_others(root: Path) -> None:
     if root.exists() and any(root.iterdir()) and published(root) is None:
         raise StoreError(f"{root}: contains files that `publish` did not write; move it away")
 

@@ -1,4 +1,4 @@
-"""A report's numbers, states and verdicts as plain JSON values, and read back."""
+"""A report's numbers, states and verdicts as plain JSON values."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from types import NoneType
 from typing import Any
 
-from harness.errors import StoreError
 from harness.output import escaped_json
 from harness.recipe.claims import Beats, NotWorse
 from harness.recipe.identity import specs
@@ -36,7 +33,6 @@ from harness.report.scale import is_papers_scale, one_line
 from harness.report.sequential_design import design_of
 from harness.report.table import Row, Table
 from harness.spec.registry import task, task_of
-from harness.store import atomic
 from harness.store.ledger import OWN_DATA
 from harness.store.provenance import changes
 
@@ -47,21 +43,7 @@ FORMAT = 7
 Report = dict[str, Any]
 """The content of results.json."""
 
-Fields = dict[str, type | tuple[type, ...]]
-
 FILE = "results.json"
-
-NEEDED: Fields = {
-    **dict.fromkeys(("name", "title", "metric"), str),
-    **dict.fromkeys(("seeds", "cells", "claims", "warnings", "commits", "cost"), list),
-    "environments": list,
-    "scale": dict,
-    "basis": (dict, NoneType),
-    "margin": (int, float, NoneType),
-}
-OF_CELL: Fields = {"id": str, "label": str, "metrics": dict, "runs": list, "data": list}
-OF_RUN: Fields = {"seed": int, "stages": dict}
-"""Fields of results.json, of a cell and of a run in it that a comparison reads."""
 
 
 def as_json(
@@ -298,33 +280,3 @@ def _measured(results: Results, run: Run, stage: Stage) -> dict[str, str]:
 def _commit(attempt: dict[str, Any]) -> dict[str, Any]:
     code = attempt.get("code")
     return {key: code.get(key) for key in ("commit", "dirty")} if isinstance(code, dict) else {}
-
-
-def read_report(path: Path) -> Report:
-    """The numbers of a report: its results.json, or the folder that holds it.
-
-    Raises:
-        StoreError: there is no such report, or it is of another version.
-    """
-    file = path / FILE if path.is_dir() else path
-    found = atomic.read_json(file)
-    if found is None:
-        raise StoreError(f"{path}: not a report; name a report's folder, its {FILE}, or a run root")
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise StoreError(
-            f"{file}: not a report of this version (format {FORMAT}); write it again with "
-            "`moco-harness report`"
-        )
-    whole = _has(found, NEEDED) and all(
-        _has(cell, OF_CELL) and all(_has(run, OF_RUN) for run in cell["runs"])
-        for cell in found["cells"]
-    )
-    if not whole:
-        raise StoreError(f"{file}: damaged; write it again with `moco-harness report`")
-    return found
-
-
-def _has(said: object, fields: Fields) -> bool:
-    return isinstance(said, dict) and all(
-        name in said and isinstance(said[name], kind) for name, kind in fields.items()
-    )

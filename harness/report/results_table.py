@@ -193,12 +193,11 @@ def _pretext(results: Results) -> Iterable[Filled]:
 
 
 def _pretext_mean(results: Results, cell: CellResult) -> Mean:
-    finished = [v.seed for v in results.values(cell, "knn/top1") if v.standing == "finished"]
+    counted = {v.seed for v in results.values(cell) if v.standing == "finished"}
     found = [
         value
         for run in cell.runs
-        if run.seed in finished
-        and (value := run.stages["pretrain"].values.get(PRETEXT)) is not None
+        if run.seed in counted and (value := run.stages["pretrain"].values.get(PRETEXT)) is not None
     ]
     target = cell.runs[0].anchor if found else ""
-    return Mean(summarise(found) if found else None, len(found), target=target)
+    return Mean(summarise(found) if found else None, len(cell.runs), target=target)

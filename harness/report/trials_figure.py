@@ -12,6 +12,7 @@ from harness.report.collect import CellResult, Results
 from harness.report.colours import cell_colours
 from harness.report.measures import measure
 from harness.report.pictures import counted_trials
+from harness.report.runs import Run
 from harness.report.svg import INK, SIGNS_AN_INCH, drawing
 from harness.spec.registry import task
 
@@ -25,22 +26,32 @@ Checkpoints = list[tuple[int, list[float]]]
 def trials_figures(results: Results) -> list[Figure]:
     """For each task of which a checkpoint has several trials: its first metric, trial by trial."""
     found = []
-    names = dict.fromkeys(name for run in results.runs for name in run.recipe.tasks)
-    for number, under in enumerate(names, 1):
-        runs = [run for run in results.runs if under in run.recipe.tasks]
-        said = runs[0].recipe.tasks[under]
-        metric, *_ = reported(task(said.kind), said.data or runs[0].recipe.data)
+    names = dict.fromkeys(
+        (u, said.kind) for r in results.runs for u, said in r.recipe.tasks.items()
+    )
+    for number, (under, kind) in enumerate(names, 1):
+        runs = [run for run in results.runs if _has(run, under, kind)]
+        data = runs[0].recipe.tasks[under].data or runs[0].recipe.data
+        metric, *_ = reported(task(kind), data)
         cells = [
-            (cell, own) for cell in results.cells if (own := _trials(results, cell, under, metric))
+            (cell, own)
+            for cell in results.cells
+            if (own := _trials(results, cell, (under, kind), metric))
         ]
         if any(len(values) > 1 for _, own in cells for _, values in own):
             found.append(_figure(f"trials-{number}", under, metric, cells, results))
     return found
 
 
-def _trials(results: Results, cell: CellResult, under: str, metric: Metric) -> Checkpoints:
-    """Of the seeds that count."""
-    every = ((run.seed, counted_trials(results, run, under)) for run in cell.runs)
+def _has(run: Run, under: str, kind: str) -> bool:
+    """Whether the run has a task of this kind under that name; cells may differ in it."""
+    return under in run.recipe.tasks and run.recipe.tasks[under].kind == kind
+
+
+def _trials(results: Results, cell: CellResult, of: tuple[str, str], metric: Metric) -> Checkpoints:
+    """Of the seeds that count; `of`: the task's name and kind."""
+    runs = [run for run in cell.runs if _has(run, *of)]
+    every = ((run.seed, counted_trials(results, run, of[0])) for run in runs)
     return [(seed, [s.values[metric] for s in stages]) for seed, stages in every if stages]
 
 

@@ -17,7 +17,10 @@ from harness.report.results_json import FILE, as_json, figure_numbers
 from harness.store import atomic
 from harness.store.layout import refuse_link
 
-TEXTS = (FILE, "report.md", "report.html", "report.tex", "table.csv", "runs.csv", "figures.json")
+FIGURES = "figures.json"
+"""The numbers in the drawings."""
+
+TEXTS = (FILE, "report.md", "report.html", "report.tex", "table.csv", "runs.csv", FIGURES)
 """What a report has beside its drawings and pictures."""
 
 
@@ -54,7 +57,7 @@ def write_report(results: Results, out: Path, *, named: bool = False) -> list[Pa
     files["table.csv"] = spreadsheet.table(results)
     files["runs.csv"] = spreadsheet.runs(results)
     if figures:
-        files["figures.json"] = figure_numbers(figures)
+        files[FIGURES] = figure_numbers(figures)
     # the first on the disk: if that fills up, the folder still says whose files it holds
     files = {FILE: atomic.dump(as_json(results, judgements, figures)), **files}
     if named:

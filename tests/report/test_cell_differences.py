@@ -68,6 +68,12 @@ def test_each_cell_from_the_first(own: Any, gather: Collected) -> None:
     assert found[1].says == "more"
 
 
+def test_two_cells_of_one_label_keep_their_own_differences(own: Any, gather: Collected) -> None:
+    fill(bench := own(cells=[{**cell, "label": "same"} for cell in CELLS]))
+    (_, table), *_ = difference_tables(gather(bench))
+    assert len({str(row.cells[3]) for row in table.rows}) == len(CELLS)
+
+
 def test_effects_and_how_they_depend_on_each_other(own: Any, gather: Collected) -> None:
     fill(bench := own())
     found = {each.what: each for each in effects(gather(bench))}

@@ -175,6 +175,10 @@ def test_a_table_about_the_pretext_task_shows_pretext_accuracies(
     shown = {row.key: text(row.cells[-1]).text for row in table.rows}
     assert shown["m0.9"] == "98.75 ± 0.35"
     assert shown["m0.99"] == "–"
+    bench.finish("m0.99", 1, 40.0, pretext=80.0)
+    table = results_table(gather(bench))
+    shown = {row.key: text(row.cells[-1]).text for row in table.rows}
+    assert shown["m0.99"] == "80.00 (1 of 2 seeds)"
     others = results_table(gather(make((0, 1)))).columns
     assert not any("pretext" in heading(column) for column in others)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from harness.report.collect import Results, collect
 from harness.report.document import compose, figures
 from harness.report.precision_recall_figure import precision_recall_figures
 from harness.report.publish import publish
+from harness.report.runs import Run
 from harness.report.svg import standalone
 from harness.report.trials_figure import trials_figures
 from harness.report.write import write_report
 from harness.store.layout import StageFolder, stage_folder
 from harness.store.precision_recall import FILE, KEY, RECALLS, PrecisionRecall, keep
-from report.build import OLDER, Bench
+from report.build import OLDER, Bench, recipe
 from report.conftest import Collected, Make
 
 TASK = {
@@ -210,6 +212,24 @@ def test_without_curves_or_with_one_trial_nothing_is_drawn(make: Make, gather: C
     results = gather(bench)
     assert drawn(results) == []
     assert trials_figures(results) == []
+
+
+def test_tasks_of_two_kinds_under_one_name_are_drawn_apart(bench: Bench, gather: Collected) -> None:
+    results = gather(bench)
+    other = recipe(tasks={"boxes": {"kind": "svm"}}).tasks
+
+    def evaluated_otherwise(run: Run) -> Run:
+        return replace(run, recipe=run.recipe.model_copy(update={"tasks": other}))
+
+    cells = tuple(
+        replace(cell, runs=tuple(map(evaluated_otherwise, cell.runs)))
+        if cell.id == "m0.9"
+        else cell
+        for cell in results.cells
+    )
+    (dots,) = trials_figures(replace(results, cells=cells))
+    assert not any(s.label.startswith("0.9,") for s in dots.data)
+    assert any(s.label.startswith("0.99,") for s in dots.data)
 
 
 def test_each_trial_is_a_dot_beside_those_of_its_checkpoint(

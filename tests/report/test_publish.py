@@ -290,3 +290,23 @@ def test_a_damaged_mark_is_told(tmp_path: Path) -> None:
     (tmp_path / MARK).write_text("[]")
     with pytest.raises(StoreError, match="publish them again"):
         pinned(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["link", "folder"])
+def test_what_lies_at_the_drafts_place_is_not_removed(
+    make: Make, gather: Collected, tmp_path: Path, kind: str
+) -> None:
+    bench = make()
+    bench.finish("m0.9", 0, 40.0)
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "thesis.txt").write_text("mine")
+    (tmp_path / "t").mkdir()
+    draft = tmp_path / "t" / "runs.new"
+    if kind == "link":
+        draft.symlink_to(own)
+    else:
+        own.rename(draft)
+    with pytest.raises(StoreError, match=r"runs\.new"):
+        publish(gather(bench), tmp_path / "t" / "runs", recipe="r.yaml")
+    assert (draft / "thesis.txt").read_text() == "mine"

@@ -13,7 +13,8 @@ from pytest_regressions.file_regression import FileRegressionFixture
 from harness.errors import StoreError
 from harness.recipe.ablation import CONTROL
 from harness.report.markdown import render
-from harness.report.results_json import Report, read_report
+from harness.report.read_report import read_report
+from harness.report.results_json import Report
 from harness.report.side_by_side import Pair, compare, pairs
 from harness.report.write import write_report
 from report.build import OLDER, Bench
@@ -147,6 +148,10 @@ def test_what_is_no_report_of_this_version(tmp_path: Path, text: str) -> None:
         *({"cells": [{}]}, {"cells": None}, {"scale": []}, {"cost": 1}, {"basis": 1}),
         {"margin": "wide"},
         {"cells": [{"id": "a", "label": "a", "metrics": {}, "data": [], "runs": [{"seed": 0}]}]},
+        {"claims": [{"id": "slow"}]},
+        {"warnings": [1]},
+        {"cost": [{"device": "cpu", "hours": "2"}]},
+        {"metric": "of/another-package"},
     ],
 )
 def test_a_damaged_report_is_refused(side: Side, tmp_path: Path, spoil: dict[str, object]) -> None:

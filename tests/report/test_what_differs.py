@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from harness.report.markdown import render
-from harness.report.results_json import Report, read_report
+from harness.report.read_report import read_report
+from harness.report.results_json import Report
 from harness.report.side_by_side import common_cells, compare, pairs
 from harness.report.what_differs import (
     Differing,

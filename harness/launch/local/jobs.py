@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from harness.launch.last_attempt import LastAttempt
 from harness.launch.protocol import Handed, Jobs, JobStates
 from harness.launch.signals import terminate
 from harness.plan import over
+from harness.store import clock
 from harness.store.layout import StageFolder
 from harness.store.liveness import job_of
 from harness.store.operating_system import command_line
@@ -79,7 +79,7 @@ def state(runs: Path, made: Submission, array: Array) -> JobState:
     if made.host != socket.gethostname():
         folders = (StageFolder(runs / stage) for stage in array.stages)
         heard = max([made.t, *(_heard(folder) for folder in folders)])
-        if time.time() - heard > FAR_SILENCE_S:
+        if clock.now(runs) - heard > FAR_SILENCE_S:
             return JobState(job, "GONE")
         return JobState(job, "UNKNOWN", f"is a process of {made.host}; call moco-harness there")
     alive = job.isdecimal() and made.id.encode() in command_line(int(job))
