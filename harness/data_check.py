@@ -27,6 +27,18 @@ DOWNLOADED = {  # torchvision unpacks the archive into the folder; one of the tw
 """Data set -> its folder, its archive and the archive's size."""
 
 
+WEIGHTS = {
+    Path(address).name: address
+    for address in (
+        "https://dl.fbaipublicfiles.com/moco/moco_checkpoints/moco_v1_200ep/moco_v1_200ep_pretrain.pth.tar",
+        "https://dl.fbaipublicfiles.com/moco/moco_checkpoints/moco_v2_200ep/moco_v2_200ep_pretrain.pth.tar",
+        "https://dl.fbaipublicfiles.com/moco/moco_checkpoints/moco_v2_800ep/moco_v2_800ep_pretrain.pth.tar",
+        "https://download.pytorch.org/models/resnet50-0676ba61.pth",
+        "https://download.openmmlab.com/pretrain/third_party/resnet50_msra-5891d200.pth",
+    )
+}
+"""Published weights that recipes name: file name -> where it can be downloaded."""
+
 VOC_LABELS = ("Annotations", "ImageSets/Main/trainval.txt", "ImageSets/Main/test.txt")
 """What an evaluation on VOC 2007 reads besides the images."""
 
@@ -129,7 +141,7 @@ def _files(
     lacks = [need for need in needs if not (root / need).is_dir()]
     if lacks:
         places = " and no ".join(str(root / need) for need in lacks)
-        mend = "unpack it there, or name the data root with --data"
+        mend = "unpack it so that it lies there, or name the data root with --data"
         yield DataCheck(False, f"{field}: {name} missing: no folder {places}; {mend}")
     elif needs:
         try:
@@ -169,7 +181,8 @@ def _labelled(field: str, images: LabelledImages, root: AnyRoot) -> Iterator[Dat
     lacks = [part for part in ("JPEGImages", *VOC_LABELS) if not (place / part).exists()]
     if lacks:
         says = f"{field}: {images.name} missing: no {' and no '.join(lacks)} in {place}"
-        mend = "unpack VOCtrainval and VOCtest there, or name the data root with --data"
+        top = place.parents[folders[0].count("/")]
+        mend = f"unpack VOCtrainval and VOCtest in {top}, or name the data root with --data"
         yield DataCheck(False, f"{says}; {mend}")
     else:
         yield DataCheck(True, f"images: {images.name} in {place}")
@@ -180,14 +193,12 @@ def _needs(recipe: Recipe, root: AnyRoot) -> Iterator[DataCheck]:
     yield from _needs_later(recipe, root)
     weights = recipe.model.weights
     if weights is not None and weights.file is not None:
-        source = recipe.about.source or ""
-        yield from _readable(_file("weights missing", weights.file, root, source), root)
+        yield from _readable(_file("weights missing", weights.file, root), root)
 
 
-def _file(what: str, name: str, root: AnyRoot, source: str = "") -> Iterator[DataCheck]:
-    """`source`: what the recipe names as its own, which may be the file's address."""
+def _file(what: str, name: str, root: AnyRoot) -> Iterator[DataCheck]:
     if not (root / name).is_file():
-        mend = f"download {source if source.endswith(f'/{Path(name).name}') else 'the file'}"
+        mend = f"download {WEIGHTS.get(Path(name).name, 'the file')}"
         yield DataCheck(False, f"{what}: {root / name}; {mend} to this path")
 
 

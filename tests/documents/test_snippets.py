@@ -21,6 +21,8 @@ from documents.commands import commands_in, sessions, wrong
 from documents.markdown import ROOT, Block, blocks, documents, spans, written
 from harness.command import PROGRAM
 from harness.errors import RecipeError
+from harness.recipe.ablation import Scale
+from harness.recipe.expand import expand
 from harness.recipe.load import load, load_ablation, load_list
 from harness.recipe.schema import Recipe
 from harness.site import load_site, site_file
@@ -110,7 +112,9 @@ def accept(text: str, recipes: Path) -> None:
     elif "claims" in keys:
         load_ablation(_put(recipes.parent / "ablations", text))
     elif keys & {"extends", "name", "ablation"}:
-        load(_put(recipes, text))
+        made = load(path := _put(recipes, text))
+        if isinstance(made, Scale):
+            expand(made, path)  # reads the ablation, its own or a file's
     elif keys and keys <= set(site_file().model_fields) and not isinstance(said.get("data"), dict):
         load_site(site=_put(recipes.parent, text))
     elif keys and keys <= set(Recipe.model_fields):
