@@ -50,7 +50,7 @@ ERROR = """\
 {each}. So of the {n} tables with claims, {expected:.2g} or fewer may be expected to contain one,
 and the probability that any of them does is at most {any:.0%}. This holds where nothing that
 decides was chosen after a look at the results. Shown to be fixed before their runs: {fixed} of
-the {n}."""
+the {n}{since}."""
 
 BESIDE = {
     "bench/README.md": "speed of a training step, relative to its floor",
@@ -283,13 +283,18 @@ def _error(found: Found) -> Iterator[str]:
     judged = [said for said in found.values() if said["claims"]]
     if judged:
         alphas = [said["alpha"] for said in judged]
-        fixed = sum(standing(said) == "before" for said in judged)
+        fixed = [said["preregistered"] for said in judged if standing(said) == "before"]
+        changed = sum(bool(each["rule_changed"]) for each in fixed)
+        since = (
+            f"; in {changed} of these, a file of the rule's code changed since: their pages name it"
+        )
         yield ERROR.format(
             each=" or ".join(f"{alpha:g}" for alpha in sorted(set(alphas))),
             n=len(judged),
             expected=math.fsum(alphas),
             any=min(1.0, math.fsum(alphas)),
-            fixed=fixed or "none",
+            fixed=len(fixed) or "none",
+            since=since if changed else "",
         )
 
 
