@@ -102,11 +102,8 @@ class Slurm(Detached):
     ) -> bool:
         """See `Detached`; for submitters that died too early. False if SLURM does not answer."""
         place = submission.newest(submissions)
-        live = {
-            stage.id: jobs[stage.id].job.partition("_")[0]
-            for stage in plan.stages
-            if stage.id in _numbers(jobs) and place[stage.id][0].on == "slurm"
-        }
+        held = _numbers(jobs)
+        live = {s.id: held[s.id].partition("_")[0] for s in plan.stages if s.id in held}
         if not live:
             return False
         since = min(place[stage][0].t for stage in live)
