@@ -193,13 +193,16 @@ def _needs(recipe: Recipe, root: AnyRoot) -> Iterator[DataCheck]:
     yield from _needs_later(recipe, root)
     weights = recipe.model.weights
     if weights is not None and weights.file is not None:
-        yield from _readable(_file("weights missing", weights.file, root), root)
+        source = recipe.about.source or ""
+        yield from _readable(_file("weights missing", weights.file, root, source), root)
 
 
-def _file(what: str, name: str, root: AnyRoot) -> Iterator[DataCheck]:
+def _file(what: str, name: str, root: AnyRoot, source: str = "") -> Iterator[DataCheck]:
+    """`source`: what the recipe names as its own, which may be the file's address."""
     if not (root / name).is_file():
-        mend = f"download {WEIGHTS.get(Path(name).name, 'the file')}"
-        yield DataCheck(False, f"{what}: {root / name}; {mend} to this path")
+        last = Path(name).name
+        address = source if source.endswith(f"/{last}") else WEIGHTS.get(last, "the file")
+        yield DataCheck(False, f"{what}: {root / name}; download {address} to this path")
 
 
 def _readable(found: Iterator[DataCheck], root: AnyRoot) -> Iterator[DataCheck]:

@@ -19,7 +19,6 @@ from statistics import median
 from typing import Any
 
 from harness.errors import StoreError
-from harness.recipe import stated_cost
 from harness.recipe.identity import digest, spec
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Recipe
@@ -27,6 +26,7 @@ from harness.recipe.section import plain
 from harness.spec.registry import task
 from harness.store import atomic, benchmarks, operating_system
 from harness.store.layout import StageFolder
+from harness.store.ledger import Entry
 
 NEWEST = 300
 """Maximum number of folders to read: enough to know this machine, and fast."""
@@ -178,7 +178,29 @@ def seconds(recipe: Recipe, name: str, known: History, done: int = 0) -> float |
     images = data.images or KNOWN_SIZES.get(data.name) or known.images.get(digest(dumped["data"]))
     if step is None or images is None:
         return None
-    return step * max(0, stated_cost.steps(recipe, images) - done)
+    return step * max(0, _steps(recipe, images) - done)
+
+
+def left(recipe: Recipe, known: History, entry: Entry, done: int) -> float:
+    """The share of pre-training that is left after `done` steps; all of it if the number of images
+    is not known, or if the run continues another one, as its cost may be of the rest."""
+    data = recipe.data
+    size = data.images or KNOWN_SIZES.get(data.name) or known.images.get(digest(plain(data)))
+    size = size or _recorded_images(entry.folder)
+    total = _steps(recipe, size) if size and recipe.continue_from is None else 0
+    return max(0.0, 1 - done / total) if total else 1.0
+
+
+def _recorded_images(folder: StageFolder) -> int | None:
+    """Number of training images that the last attempt found."""
+    with contextlib.suppress(StoreError, KeyError, TypeError, ValueError, IndexError):
+        return int(atomic.read_json(folder.attempts()[-1] / "attempt.json")["data"]["train"])
+    return None
+
+
+def _steps(recipe: Recipe, images: int) -> int:
+    total = recipe.optim.epochs * (images // recipe.optim.batch)
+    return min(total, recipe.optim.steps or total)
 
 
 class Benched:
@@ -202,7 +224,7 @@ class Benched:
 
     def _pretrain(self, done: int) -> float:
         optim, watch = self.recipe.optim, self.recipe.watch
-        steps = stated_cost.steps(self.recipe, self.train)
+        steps = _steps(self.recipe, self.train)
         per_epoch = self.train // optim.batch
         epochs = range(done // per_epoch + 1, -(-steps // per_epoch) + 1)  # epochs still to end
         passes = sum(watch.knn_epochs > 0 and n % watch.knn_epochs == 0 for n in epochs)

@@ -82,8 +82,8 @@ class PlannedStage:
     """Estimated duration, if this machine has measured something similar."""
     source: str = ""
     """Where `seconds` comes from."""
-    made: int = 0
-    """Steps of pre-training that are already made; it goes on after them."""
+    left: float = 1.0
+    """The share of pre-training that a resumed run still has to do."""
     stale: bool = False
     """Done, but by other code or from other inputs than the present ones."""
     control: str = ""
@@ -188,7 +188,7 @@ class Plan:
             cost = stage.recipe.about.cost or (self.scale.about.cost if self.scale else None)
             if part is None or cost is None:
                 return None
-            found.append((cost, part * stated_cost.share_left(stage.recipe, stage.made)))
+            found.append((cost, part * stage.left))
         return found or None
 
     @property
@@ -196,7 +196,7 @@ class Plan:
         """Images that training will still process, over all epochs; None if a data set's size is
         not known."""
         each = [
-            n if n is None else max(0, n - stage.made * stage.recipe.optim.batch)
+            None if n is None else round(n * stage.left)
             for stage in self.todo
             for n in (stated_cost.images(stage.recipe, stage.name),)
         ]
@@ -294,6 +294,9 @@ def make_plan(
             if action == "again":
                 renewed.add(name)
             made = estimate.steps_done(entry.folder) if action in ("resume", "retry") else 0
+            left = (
+                1.0 if parent or not made else estimate.left(member.recipe, measured, entry, made)
+            )
             if parent is None and action in TO_DO and not made:
                 action, why, made = _source(member.recipe, runs, action, why)
                 refused |= {name: why} if action == "refuse" else {}
@@ -313,7 +316,7 @@ def make_plan(
                     why,
                     seconds=0.0 if action == "skip" else took.seconds if took else None,
                     source=took.source if took else "",
-                    made=made,
+                    left=left,
                     stale=entry.done and (bool(stale) or action == "again"),
                     control=beside.of(member, each),
                     varies=varies,

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from data.box_layouts import coco, voc
+from documents.markdown import ROOT
 from report.build import recipe
 
-from harness.data_check import DataCheck, boxes_there, check_data
+from harness.data_check import WEIGHTS, DataCheck, boxes_there, check_data
 from harness.recipe.detection import BoxName, DetectionTask
 from harness.recipe.schema import Recipe
 
@@ -179,3 +181,16 @@ def test_a_folder_without_train_and_val(tmp_path: Path, data: dict[str, object])
     (tmp_path / "pets").mkdir()
     (tmp_path / "cifar-10-batches-py").mkdir()
     assert all(found.there for found in check_data([pets], tmp_path))
+
+
+def test_the_weights_that_shipped_recipes_name_have_an_address_here_and_in_the_guide() -> None:
+    guide = (ROOT / "docs" / "weights.md").read_text(encoding="utf-8")
+    named = {
+        name
+        for folder in ("recipes", "ablations")
+        for path in (ROOT / folder).glob("*.yaml")
+        for name in re.findall(r"file: weights/([^,}\s]+)", path.read_text(encoding="utf-8"))
+    }
+    assert named == WEIGHTS.keys()
+    for name, address in WEIGHTS.items():
+        assert f"| [{name}]({address}) |" in guide

@@ -211,8 +211,9 @@ def _on(word: str, root: AnyRoot) -> On:
         bank = STL10_LABELLED if word == "stl10" else KNOWN_SIZES.get(word)
         return On({"name": word}, word, bank)
     places = [each for each in (Path(word), root / word) if word and each.is_dir()]
-    place = next((each for each in places if below(each, root) not in (None, ".")), None)
-    place = place or next(iter(places), None)
+    if not word.startswith(".") and len(places) > 1 and below(places[0], root) in (None, "."):
+        places = places[1:]  # a plain name may mean either; only this one can be evaluated
+    place = next(iter(places), None)
     if place is None:
         raise DataError(
             f"--on {word}: no folder of images, here or under the data root {root}, and no data "

@@ -35,7 +35,7 @@ def certify_command(site: Site, *, ask: bool) -> int:
     show.line(f"run folders: {run.work_folder(site.runs)}")
     found = papers.available_weights(testbed, site)
     if ask:
-        parts = ["checks of a few minutes"]
+        parts = ["a few minutes of checks"]
         parts += (
             [] if papers.why_no_demo(testbed, site) else ["the first epochs of the CIFAR-10 demo"]
         )

@@ -19,8 +19,12 @@ TAIL = 16_384
 """Bytes at a log's end that are searched for a reason."""
 
 _OOM = re.compile(r"oom[-_ ]?kill|out[ -]of[ -]memory handler|exceeded .*memory limit", re.I)
-_KILLED = re.compile(r"kill|signal|memory|exited", re.I)
-"""An attempt's own message, if the kernel has ended one of its processes. After another message an
+_KILLED = re.compile(
+    r"\b(?:killed|signal|memory|exited|died|hung|lost contact|connections?|broken pipe|timeout"
+    r"|timed out|abruptly|EOFError|BrokenProcessPool|NCCL|gloo)\b",
+    re.I,
+)
+"""An attempt's message, if the kernel may have ended one of its processes. After another message an
 older attempt's line in the log says nothing."""
 _CUDA_OOM = re.compile(r"CUDA out of memory|CUDA error: out of memory|OutOfMemoryError", re.I)
 _NCCL = re.compile(
@@ -77,7 +81,8 @@ def failure_reason(
         strange = by and user and whom != user
         why = f"cancelled by {whom}, not {user}: ask why, then run again" if strange else ""
         return Reason("cancelled", f"cancelled {by}".strip(), why)
-    killed = ended != "interrupted" and (ended != "failed" or _KILLED.search(message))
+    killed = ended == "" or (ended == "failed" and _KILLED.search(message))
+    killed = killed and not _CUDA_OOM.search(message)
     if state == "OUT_OF_MEMORY" or (killed and _OOM.search(log)):
         return Reason("failed", f"out of memory{where}", "raise slurm.mem_gb in the site file")
     if ended == "failed" and _CUDA_OOM.search(message):

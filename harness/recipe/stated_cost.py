@@ -77,20 +77,6 @@ def share(
     return _length(task) / _length(before) / sum(each.trials for each in every)
 
 
-def share_left(recipe: Recipe, done: int) -> float:
-    """The share of pre-training that is left after `done` steps; all of it if the number of images
-    is not known."""
-    size = recipe.data.images or KNOWN_SIZES.get(recipe.data.name)
-    total = steps(recipe, size) if size is not None else 0
-    return max(0.0, 1 - done / total) if total else 1.0
-
-
-def steps(recipe: Recipe, size: int) -> int:
-    """Steps of pre-training on so many images."""
-    total = recipe.optim.epochs * (size // recipe.optim.batch)
-    return min(total, recipe.optim.steps or total)
-
-
 def _length(task: TrainedTask) -> int:
     """Of its training; in images if it is given in steps, else in passes over them."""
     return task.steps * task.batch if task.steps is not None else task.epochs or 1

@@ -28,6 +28,11 @@ def measure(metric: Metric) -> Declared:
     return COSTS[metric] if metric in COSTS else metrics()[metric]
 
 
+def is_declared(metric: str) -> bool:
+    """Whether it is a metric that the harness or an installed package declares."""
+    return metric in COSTS or metric in metrics()
+
+
 def variant_label(name: str) -> str:
     """The heading of a variant's values, e.g. "kNN top-1, k = 20" of "knn/top1@k20"."""
     base, _, variant = name.partition("@")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shlex
 import shutil
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -28,7 +29,7 @@ from harness.report.published import MARK, published
 from harness.report.runs import WORDS, Run, Stage
 from harness.spec.registry import launchers
 from harness.store import atomic, journal, look, pictures, precision_recall
-from harness.store.layout import StageFolder, refuse_link
+from harness.store.layout import StageFolder
 from harness.store.ledger import read_entry
 from harness.store.validity import LAST_EPOCH, before_last_epoch
 
@@ -97,11 +98,10 @@ def publish(
     mark["matplotlib"] = _version("matplotlib")
     if KEY in (older := published(root) or {}):
         mark[KEY] = older[KEY]
-    files = {MARK: atomic.encoded(atomic.dump(mark)), **files}  # first: it says whose the draft is
+    files[MARK] = atomic.encoded(atomic.dump(mark))
     draft = root.with_name(f"{root.name}.new")
-    refuse_link(draft)
-    _refuse_others(draft)
     try:
+        _refuse_other_draft(draft)
         shutil.rmtree(draft, ignore_errors=True)
         for name, content in files.items():
             place = draft / name
@@ -176,12 +176,18 @@ def _refuse(stages: Iterable[Stage], results: Results, root: Path) -> None:
             raise StoreError(f"{run.stages['pretrain'].entry.folder.path}: {run.copied}")
     if results.comparability is None:
         raise StoreError(f"{results.name}: no run has a result yet, so there is nothing to publish")
-    _refuse_others(root)
-
-
-def _refuse_others(root: Path) -> None:
     if root.exists() and any(root.iterdir()) and published(root) is None:
         raise StoreError(f"{root}: contains files that `publish` did not write; move it away")
+
+
+def _refuse_other_draft(draft: Path) -> None:
+    """Refuse what is no draft that an earlier call left, whole or not."""
+    if draft.is_symlink() or (draft.exists() and not draft.is_dir()):
+        raise StoreError(f"{draft}: in the way of the new records; move it away")
+    ids = re.compile(r"\S+-[0-9a-f]{10}")
+    for each in draft.iterdir() if draft.is_dir() else ():
+        if each.name != MARK and not ids.fullmatch(each.name):
+            raise StoreError(f"{each}: `publish` did not write this; move {draft} away")
 
 
 def _refuse_to_lose(results: Results, root: Path, files: Container[str]) -> None:

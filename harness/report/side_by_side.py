@@ -23,7 +23,7 @@ from harness.report.blocks import (
 )
 from harness.report.claim_summary import said_by
 from harness.report.cost import Cost
-from harness.report.measures import COSTS, measure
+from harness.report.measures import COSTS, is_declared, measure
 from harness.report.results_json import Report
 from harness.report.runs import WORDS
 from harness.report.statistics import How, Summary, contrast, summarise
@@ -80,7 +80,7 @@ def pairs(a: Report, b: Report) -> list[Pair]:
     """Every cell that both tables have, metric by metric.
 
     Raises:
-        StoreError: they have no cell in common.
+        StoreError: they have no cell in common, or a metric that no installed package declares.
     """
     ours, theirs = ({cell["id"]: cell for cell in each["cells"]} for each in (a, b))
     found = [
@@ -89,6 +89,11 @@ def pairs(a: Report, b: Report) -> list[Pair]:
         for metric in ours[one]["metrics"]
         if metric in theirs[other]["metrics"]
     ]
+    if unknown := [pair.metric for pair in found if not is_declared(pair.metric)]:
+        raise StoreError(
+            f"{a['name']} and {b['name']}: the metric {unknown[0]} is not declared here; install "
+            "the package that declares it"
+        )
     if not found:
         raise StoreError(f"{a['name']} and {b['name']} have no common cell and metric")
     return [pair for pair in found if any(pair.states) or pair.a or pair.b]

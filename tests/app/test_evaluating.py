@@ -233,6 +233,8 @@ def test_folders_of_several_data_roots_and_published_sets(place: Path) -> None:
 def test_a_folder_here_does_not_hide_one_of_the_data_root(place: Path, site: Site) -> None:
     (place / "photos").mkdir()
     assert write(site, on=["photos"]).data.folder == "photos"
+    with pytest.raises(DataError, match="under the data root"):
+        write(site, on=["./photos"])
 
 
 def test_a_run_is_still_found_when_it_was_evaluated(place: Path, site: Site) -> None:

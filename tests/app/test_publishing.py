@@ -39,6 +39,13 @@ def test_pictures_that_a_report_has_no_more_are_removed(report: Path) -> None:
     assert (report / "loss.svg").exists()
 
 
+def test_numbers_of_drawings_that_a_report_has_no_more_are_removed(report: Path) -> None:
+    (report / "notes.json").write_text("{}")
+    publishing._remove_drawings(report, ["figures.json", "loss.svg", "notes.json"])
+    there = [(report / name).exists() for name in ("figures.json", "loss.svg", "notes.json")]
+    assert there == [False, False, True]
+
+
 @pytest.mark.parametrize("name", ["photo-of-the-poster.png", "pictures/own.png"])
 def test_a_picture_that_somebody_put_there_is_neither_taken_over_nor_removed(
     report: Path, name: str

@@ -61,6 +61,20 @@ def test_the_index(runs: Path, gather: Collected, tmp_path: Path) -> None:
         "```bash\nmoco-harness report recipes/tiny.yaml --set a=1 --runs reports/tiny/runs "
         "--out reports/tiny\n```\n" in text
     )
+    results = reports / "tiny" / "results.json"
+    before = results.read_text()
+    plan = {
+        "standing": "before",
+        "commit": "a" * 40,
+        "committed": "2026-11-29 08:25:03 UTC",
+        "first_run": "2026-11-29 08:25:16 UTC",
+        "of_runs": {"b" * 40: True},
+        "rule_changed": ["report/testable.py"],
+    }
+    results.write_text(json.dumps({**json.loads(before), "preregistered": plan}))
+    fixed = " ".join(overview(reports)[PAGE].split())
+    assert "fixed before their runs: 1 of the 1; in 1 of these, a file of the rule's code" in fixed
+    results.write_text(before)
     assert "gate.md" not in text, "there is none"
     assert "Possible reasons" not in text
     results = reports / "tiny" / "results.json"

@@ -310,3 +310,15 @@ def test_what_lies_at_the_drafts_place_is_not_removed(
     with pytest.raises(StoreError, match=r"runs\.new"):
         publish(gather(bench), tmp_path / "t" / "runs", recipe="r.yaml")
     assert (draft / "thesis.txt").read_text() == "mine"
+
+
+def test_a_draft_that_an_interrupted_call_left_is_replaced(
+    make: Make, gather: Collected, tmp_path: Path
+) -> None:
+    bench = make()
+    bench.finish("m0.9", 0, 40.0)
+    root = publish(gather(bench), tmp_path / "t" / "runs", recipe="r.yaml")
+    draft = shutil.copytree(root, tmp_path / "t" / "runs.new")
+    (draft / MARK).write_text("")
+    publish(gather(bench), root, recipe="r.yaml")
+    assert not draft.exists()

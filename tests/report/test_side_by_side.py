@@ -151,7 +151,7 @@ def test_what_is_no_report_of_this_version(tmp_path: Path, text: str) -> None:
         {"claims": [{"id": "slow"}]},
         {"warnings": [1]},
         {"cost": [{"device": "cpu", "hours": "2"}]},
-        {"metric": "of/another-package"},
+        {"metric": 7},
     ],
 )
 def test_a_damaged_report_is_refused(side: Side, tmp_path: Path, spoil: dict[str, object]) -> None:
@@ -159,3 +159,14 @@ def test_a_damaged_report_is_refused(side: Side, tmp_path: Path, spoil: dict[str
     (tmp_path / "results.json").write_text(json.dumps({**read(), **spoil}))
     with pytest.raises(StoreError, match=r"results\.json"):
         read_report(tmp_path)
+
+
+def test_a_metric_of_a_package_that_is_not_installed(side: Side) -> None:
+    a, read = side("a")
+    a.finish("m0.9", 0, 30.0)
+    one = read()
+    for cell in one["cells"]:
+        cell["metrics"]["far/away"] = cell["metrics"]["knn/top1"]
+    assert pairs(one, read()), "one side has it, which is not compared"
+    with pytest.raises(StoreError, match="far/away"):
+        pairs(one, one)
