@@ -181,9 +181,11 @@ def seconds(recipe: Recipe, name: str, known: History, done: int = 0) -> float |
     return step * max(0, _steps(recipe, images) - done)
 
 
-def left(recipe: Recipe, known: History, entry: Entry, done: int) -> float:
-    """The share of pre-training that is left after `done` steps; all of it if the number of images
-    is not known, or if the run continues another one, as its cost may be of the rest."""
+def left(recipe: Recipe, name: str, known: History, entry: Entry, done: int) -> float:
+    """The share of a pre-training that is left after `done` steps; all of it if the number of
+    images is not known, or if the run continues another one, as its cost may be of the rest."""
+    if not done or spec(recipe, name).parent is not None:
+        return 1.0
     data = recipe.data
     size = data.images or KNOWN_SIZES.get(data.name) or known.images.get(digest(plain(data)))
     size = size or _recorded_images(entry.folder)

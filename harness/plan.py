@@ -195,12 +195,9 @@ class Plan:
     def images(self) -> int | None:
         """Images that training will still process, over all epochs; None if a data set's size is
         not known."""
-        each = [
-            None if n is None else round(n * stage.left)
-            for stage in self.todo
-            for n in (stated_cost.images(stage.recipe, stage.name),)
-        ]
-        return None if None in each else sum(n for n in each if n is not None)
+        each = [(stated_cost.images(s.recipe, s.name), s.left) for s in self.todo]
+        known = [n * left for n, left in each if n is not None]
+        return round(sum(known)) if len(known) == len(each) else None
 
     @property
     def hours(self) -> float | None:
@@ -294,9 +291,6 @@ def make_plan(
             if action == "again":
                 renewed.add(name)
             made = estimate.steps_done(entry.folder) if action in ("resume", "retry") else 0
-            left = (
-                1.0 if parent or not made else estimate.left(member.recipe, measured, entry, made)
-            )
             if parent is None and action in TO_DO and not made:
                 action, why, made = _source(member.recipe, runs, action, why)
                 refused |= {name: why} if action == "refuse" else {}
@@ -316,7 +310,7 @@ def make_plan(
                     why,
                     seconds=0.0 if action == "skip" else took.seconds if took else None,
                     source=took.source if took else "",
-                    left=left,
+                    left=estimate.left(member.recipe, name, measured, entry, made),
                     stale=entry.done and (bool(stale) or action == "again"),
                     control=beside.of(member, each),
                     varies=varies,
