@@ -51,7 +51,9 @@ PLACES = ("host", "untracked")
 """Keys of records that say where a run was made."""
 
 _PATH = re.compile(r"(?:(?<=file://)|(?<![\w./]))(?:~|/[\w.@+-]+)(?:/[\w.@+-]+)+/?")
-"""An absolute path of two names or more."""
+"""An absolute path of two names or more. Blanks end it, as in a sentence."""
+_NOTHING_ELSE = re.compile(r"(--[\w-]+=|file://)?(?:~|/[^/:\n]+)(?:/[^/:\n]+)+/?")
+"""A text that is such a path and no more, so that its blanks are its own."""
 
 
 def without_places(value: Any) -> Any:
@@ -62,8 +64,14 @@ def without_places(value: Any) -> Any:
     if isinstance(value, list):
         return [without_places(each) for each in value]
     if isinstance(value, str):
-        return _PATH.sub(lambda found: f"…/{found[0].rstrip('/').rpartition('/')[2]}", value)
+        if whole := _NOTHING_ELSE.fullmatch(value):
+            return f"{whole[1] or ''}{_last_part(value)}"
+        return _PATH.sub(lambda found: _last_part(found[0]), value)
     return value
+
+
+def _last_part(path: str) -> str:
+    return f"…/{path.rstrip('/').rpartition('/')[2]}"
 
 
 def redact(text: str, env: Mapping[str, str] = os.environ) -> str:

@@ -128,6 +128,8 @@ def test_a_whole_run_keeps_none(tmp_path: Path, words: str) -> None:
     [("--data=/scratch/g/data:/home/al/own", "--data=…/data:…/own"),
      ("host:/home/al/own", "host:…/own"), ("file:///home/al/own", "file://…/own"),
      ("model.weights={file: /home/al/x.pt}", "model.weights={file: …/x.pt}"),
+     ("/home/al/My Pictures/own set", "…/own set"), ("--data=/home/al/My Set", "--data=…/My Set"),
+     ("/data/al/x.pt: no such file", "…/x.pt: no such file"),
      ("https://example.org/a/b", "https://example.org/a/b"), ("1/2/3", "1/2/3")],
 )  # fmt: skip
 def test_of_a_place_only_its_last_part_is_public(text: str, public: str) -> None:
