@@ -53,6 +53,8 @@ NAMES = {
     "segmentation_voc",
     "segmentation_cityscapes",
     "inaturalist",
+    "imagenet_finetuning",
+    "memory_bank_loss",
     "semi_supervised_1",
     "semi_supervised_10",
     "detection_mechanisms_c4",
@@ -62,6 +64,7 @@ NAMES = {
 
 NO_TEXT = {
     *("five_runs", "inaturalist", "semi_supervised_1", "semi_supervised_10"),
+    *("imagenet_finetuning", "memory_bank_loss"),
     *("detection_coco_fpn_1x", "detection_coco_c4_1x", "detection_coco_fpn_6x"),
     *("detection_mechanisms_c4", "detection_mechanisms_dc5", "detection_voc07_c4", "longer"),
 }
@@ -86,6 +89,7 @@ SAME = [
     ("ablation_segmentation_voc", "moco-in-1m", "segmentation_voc"),
     ("ablation_segmentation_cityscapes", "moco-in-1m", "segmentation_cityscapes"),
     ("ablation_inaturalist", "moco-in-1m", "inaturalist"),
+    ("ablation_imagenet_finetuning", "moco-in-1m", "imagenet_finetuning"),
     ("ablation_semi_supervised_1", "moco-v1", "semi_supervised_1"),
     ("ablation_semi_supervised_10", "moco-v1", "semi_supervised_10"),
     *((f"ablation_{name}", "moco-in-1m", name) for name in DETECTION),
@@ -340,6 +344,7 @@ def test_columns_to_come_are_of_what_the_harness_does_not_measure() -> None:
         "v1-table-6-keypoints": f"a keypoint head {way}",
         "v1-table-6-densepose": f"a dense pose head {way}",
         "v1-table-6-lvis": f"LVIS {way}",
+        "v1-appendix-a4-lvis-1x": f"LVIS {way}",
         "v1-table-6-cityscapes-instances": f"Cityscapes instances {way}",
     }
 

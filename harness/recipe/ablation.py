@@ -58,9 +58,10 @@ class Column(Section):
 
     label: str
     numbers: Name
-    """Block of printed.yaml; its keys are cells, unless `rows` says otherwise."""
+    """Block of printed.yaml."""
     rows: dict[Name, str] = {}
-    """Cell id -> its key in the block; {}: they are the same."""
+    """Cell id -> its key in the block; {}: the key of the cell's own printed number, else its id.
+    """
     metric: Metric | None = None
     """The metric that fills it from our runs; null: none."""
     awaits: str = ""

@@ -91,6 +91,8 @@ class _Resolver:
         self.file = file
         self.complaints: list[Complaint] = []
         self.found: dict[str, Numbers | None] = {}
+        self.keys: dict[str, str] = {}
+        """Cell -> the key of its own printed number, which it has in the columns' blocks too."""
         self.node: Node | None = None
 
     def resolved(self) -> Node:
@@ -147,6 +149,8 @@ class _Resolver:
         metric = self.found_metric()
         if metric is not None and block.metric != metric:
             self._complain(name, at, f"{block.metric}, but the table needs {metric}")
+        if (known := cell.get("id")) is not None:
+            self.keys[str(known.value)] = key
         cell = cell.with_("printed", Node(block.values[key], name.place))
         if key in block.runs:
             cell = cell.with_("printed_runs", placed(block.runs[key], name.place))
@@ -168,7 +172,8 @@ class _Resolver:
         """The column's numbers by cell."""
         rows = column.get("rows")
         if rows is None or not isinstance(rows.value, dict):
-            return dict(block.values)
+            own = {cell: key for cell, key in self.keys.items() if key in block.values}
+            return dict(block.values) | {cell: block.values[key] for cell, key in own.items()}
         found: dict[str, Number] = {}
         for cell, key in rows.children():
             if isinstance(key.value, str) and key.value in block.values:

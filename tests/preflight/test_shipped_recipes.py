@@ -32,6 +32,7 @@ ONE_CHECKPOINT = (
     *("ablation_detection_voc_c4", "ablation_detection_voc_dc5", "ablation_detection_voc07_c4"),
     *("ablation_segmentation_voc", "ablation_segmentation_cityscapes", "ablation_inaturalist"),
     *("ablation_semi_supervised_1", "ablation_semi_supervised_10"),
+    "ablation_imagenet_finetuning",
 )
 """Given weights: a second seed would fine-tune the same checkpoint again."""
 
@@ -43,7 +44,8 @@ PAPERS = (
     *("cifar10_demo_symmetric_400", "cifar10_demo_symmetric_800", "ablation_cifar10_demo"),
     *("ablation_five_runs", "ablation_improvements", "ablation_mechanisms", "ablation_momentum"),
     *("ablation_shuffling", "ablation_simclr", "ablation_temperature", "ablation_width"),
-    *("segmentation_voc", "segmentation_cityscapes", "inaturalist"),
+    *("segmentation_voc", "segmentation_cityscapes", "inaturalist", "imagenet_finetuning"),
+    "ablation_memory_bank_loss",
     *("semi_supervised_1", "semi_supervised_10"),
     *("ablation_detection_mechanisms_c4", "ablation_detection_mechanisms_dc5"),
     *ONE_CHECKPOINT,

@@ -86,6 +86,16 @@ def test_numbers_and_their_source_come_from_one_file(table: Path) -> None:
     assert found.curves[0].points == ((10.0, 1.0), (30.0, 3.0))
 
 
+def test_a_second_cell_of_a_printed_row_has_the_rows_number_in_every_column(
+    table: Path, write: Write
+) -> None:
+    write("ablations/printed.yaml", PRINTED.replace("{one: 1.5, two: null}", "{c: 1.5}"))
+    more = [f"  - {{id: {name}, label: C, set: {{}}, printed: top1.c}}" for name in ("c", "again")]
+    table.write_text(TABLE.replace("columns:", "\n".join([*more, "columns:"])))
+    found = load_ablation(table).columns[0].values
+    assert (found["c"], found["again"], "one" in found) == (1.5, 1.5, False)
+
+
 def test_a_column_may_have_other_rows_than_its_block(table: Path) -> None:
     rows = "numbers: ap, rows: {three: two, four: one},"
     table.write_text(TABLE.replace("numbers: ap,", rows))
