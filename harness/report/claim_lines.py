@@ -54,6 +54,9 @@ class ClaimLine:
     report: str
     """The report's folder."""
     ablation: str
+    paper: str
+    """The paper and the place of the ablation's numbers in it. Ablations of one place that have a
+    claim of one id have the same claim."""
     id: str
     by: By
     says: str
@@ -114,6 +117,7 @@ def _line(name: str, said: Mapping[str, Any], claim: Mapping[str, Any]) -> Claim
     return ClaimLine(
         report=name,
         ablation=str(said["ablation"]),
+        paper=str(said["paper"]),
         id=claim["id"],
         by=claim["by"],
         says=claim["says"] + whose,

@@ -14,7 +14,7 @@ WHOSE: dict[By, str] = {
 }
 
 _HEADS: dict[By, str] = {
-    "paper": "Of {whose} {}",
+    "paper": "Of the paper's {}",
     "read_off": "Of {} derived from printed numbers",
     "ours": "Our own {}",
 }
@@ -32,19 +32,21 @@ def count_verdicts(found: Iterable[tuple[By, str]]) -> dict[By, dict[str, int]]:
     return {by: dict(counts[by]) for by in WHOSE if by in counts}
 
 
-def summary(counts: dict[By, dict[str, int]], whose: str = "the paper's") -> str:
+def summary(counts: dict[By, dict[str, int]]) -> str:
     """E.g. "Of the paper's 2 claims: 2 undecided. Our own 1 check: 1 reproduced."; "" without
     claims."""
     said = []
     for by, verdicts in counts.items():
         n = sum(verdicts.values())
-        head = _HEADS[by].format(f"{n} {_NOUNS[by]}{'s' if n != 1 else ''}", whose=whose)
-        words = [
-            f"{n} {verdict if n == 1 else verdict.replace('looks', 'look')}"
-            for verdict, n in verdicts.items()
-        ]
+        head = _HEADS[by].format(f"{n} {_NOUNS[by]}{'s' if n != 1 else ''}")
+        words = [counted(n, verdict) for verdict, n in verdicts.items()]
         said.append(f"{head}: {', '.join(words)}.")
     return " ".join(said)
+
+
+def counted(n: int, verdict: str) -> str:
+    """E.g. "2 look reproduced"."""
+    return f"{n} {verdict if n == 1 else verdict.replace('looks', 'look')}"
 
 
 def said_by(by: By, says: str) -> str:

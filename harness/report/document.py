@@ -271,7 +271,11 @@ def _beside_what(results: Results) -> str:
     return (
         "Our settings beside those of the same cells at the scale of the printed numbers (our "
         f"recipe ablation_{whose}). A setting is marked if it differs in any cell."
-        + (" Only cells with a printed number are compared." if results.ablation.variant_of else "")
+        + (
+            " Only cells with a printed number are compared; “here” has the values of all cells."
+            if results.ablation.variant_of
+            else ""
+        )
     )
 
 

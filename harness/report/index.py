@@ -10,10 +10,11 @@ from typing import Any, get_args
 from harness import command
 from harness.errors import StoreError
 from harness.recipe.ablation import CONTROL
+from harness.recipe.claims import By
 from harness.recipe.load import load_ablation
 from harness.recipe.printed import FILE as PRINTED
 from harness.report.claim_lines import ClaimLine, claim_lines, of_papers, standing
-from harness.report.claim_summary import POSSIBLE_REASONS, count_verdicts, summary
+from harness.report.claim_summary import POSSIBLE_REASONS, counted, summary
 from harness.report.claims import Verdict
 from harness.report.claims_picture import FILE as PICTURE
 from harness.report.claims_picture import picture
@@ -28,6 +29,8 @@ PAGE = "README.md"
 
 TITLE = "# What the papers say, and what our runs say"
 
+DRAWN = {"embedded": "images that the harness draws", "scenes": "drawn, with masks and boxes"}
+
 PAPERS_DATA = {"imagenet": "ImageNet", "coco": "COCO"}
 """Parts of data sets' names that stand for the papers' largest ones."""
 
@@ -36,7 +39,7 @@ Each line is one statement: what the paper says, the numbers that it prints, and
 say. A difference is that of two cells' means, with the interval that decides; positive means that
 the first cell's value is higher. Compare statements, not numbers: our scale is another one. Each
 table's report gives the rule, the evidence, and every run behind it. A statement that several
-tables judge has one line per table, and is counted once per table above."""
+tables judge has one line, and one verdict, per table."""
 
 TABLES = """\
 Each folder holds one table: `report.md` to read here, `report.html` for a browser, `report.tex`
@@ -61,6 +64,11 @@ BESIDE = {
 """Other measured pages in the folder, written by other commands."""
 
 ALT = "The papers' statements, our differences with their intervals, and our verdicts; listed below"
+
+WHOSE_CLAIMS: dict[By, str] = {
+    "paper": "The papers' claims",
+    "read_off": "Claims derived from printed numbers",
+}
 
 UNFIXED = {
     "after": "; **not fixed before its runs**",
@@ -123,10 +131,9 @@ def _page(reports: Path, found: Found, lines: Sequence[ClaimLine]) -> str:
     ours = [line for line in lines if line not in theirs]
     parts = [TITLE, *_not_run(reports, found)]
     if theirs:
-        ranked = sorted(theirs, key=lambda line: ORDER.index(line.verdict))
-        counts = count_verdicts((line.by, line.verdict) for line in ranked)
+        counts = (_counted(theirs, by, whose) for by, whose in WHOSE_CLAIMS.items())
         parts += [
-            " ".join(filter(None, (summary(counts, "the papers'"), _unfixed(theirs)))),
+            " ".join(filter(None, (*counts, _unfixed(theirs)))),
             f"![{ALT}]({PICTURE})",
             "## The papers' statements",
             HOW,
@@ -161,14 +168,40 @@ def _not_run(reports: Path, found: Found) -> Iterator[str]:
     words.append(f"The runs used these data: {escape(', '.join(map(_dataset, data)))}.")
     yield f"**What was not run.** {' '.join(words)}"
     if missing := _without_runs(reports.parent / "ablations", found):
-        title = f"Tables of the papers with a recipe and no published report ({len(missing)})"
+        title = (
+            "Printed tables (of the papers, the official repository and OpenSelfSup) with a recipe "
+            f"and no published report ({len(missing)})"
+        )
         yield f"<details><summary>{title}</summary>"
         yield "\n".join(f"- {escape(each)}" for each in missing)
         yield "</details>"
 
 
 def _dataset(name: str) -> str:
-    return f"{name} (images that the harness draws)" if name == "embedded" else name
+    return f"{name} ({DRAWN[name]})" if name in DRAWN else name
+
+
+def _counted(lines: Sequence[ClaimLine], by: By, whose: str) -> str:
+    """How many verdicts these claims have, and how many claims have them."""
+    asked = [line for line in lines if line.by == by]
+    if not asked:
+        return ""
+    words = [
+        f"{counted(len(having), verdict)}{_different(having)}"
+        for verdict in ORDER
+        if (having := [line for line in asked if line.verdict == verdict])
+    ]
+    return f"{whose} have {_plural(len(asked), 'verdict')}{_different(asked)}: {', '.join(words)}."
+
+
+def _different(lines: Sequence[ClaimLine]) -> str:
+    """How many claims they are, where several tables judge one."""
+    n = len({(line.paper, line.id) for line in lines})
+    return f" ({_plural(n, 'different claim')})" if n < len(lines) else ""
+
+
+def _plural(n: int, noun: str) -> str:
+    return f"{n} {noun}{'s' if n != 1 else ''}"
 
 
 def _unfixed(lines: Sequence[ClaimLine]) -> str:

@@ -219,9 +219,10 @@ def _sentences(found: Preregistration) -> Iterator[str]:
     if found.standing in ("before", "after"):
         yield from _ancestry(found)
         if found.rule_changed:
+            files = " ".join(f"harness/{each}" for each in found.rule_changed)
             yield (
                 "The code of the decision rule has changed since that commit: "
-                f"{', '.join(found.rule_changed)}."
+                f"{', '.join(found.rule_changed)} (git diff {found.commit[:7]} -- {files})."
             )
         elif found.rule_changed is not None:
             yield "The code of the decision rule has not changed since."

@@ -172,3 +172,15 @@ def test_a_bar_in_a_claim_is_escaped_once(make: Make, gather: Collected, tmp_pat
     root = publish(gather(bench), reports / "tiny" / "runs", recipe="r.yaml")
     write_report(again(bench, root), reports / "tiny")
     assert r"| The norm \|x\| is small." in overview(reports)[PAGE]
+
+
+def test_a_claim_that_two_tables_judge_is_counted_as_one(
+    runs: Path, gather: Collected, tmp_path: Path
+) -> None:
+    reports = tmp_path / "reports"
+    bench = momentum(runs)
+    for name in ("one", "two"):
+        root = publish(gather(bench), reports / name / "runs", recipe="r.yaml")
+        write_report(again(bench, root), reports / name)
+    counts = "8 verdicts (4 different claims): 6 reproduced (3 different claims), "
+    assert f"The papers' claims have {counts}2 not testable" in overview(reports)[PAGE]
