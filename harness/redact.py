@@ -52,19 +52,27 @@ PLACES = ("host", "untracked")
 
 _PATH = re.compile(r"(?:(?<=file://)|(?<![\w./]))(?:~|/[\w.@+-]+)(?:/[\w.@+-]+)+/?")
 """An absolute path of two names or more. Blanks end it, as in a sentence."""
-_NOTHING_ELSE = re.compile(r"(--[\w-]+=|file://)?(?:~|/[^/:\n]+)(?:/[^/:\n]+)+/?")
+_NOTHING_ELSE = re.compile(r"([\w.-]+=|file://)?(?:~|/[^/:\n]+)(?:/[^/:\n]+)+/?")
 """A text that is such a path and no more, so that its blanks are its own."""
+_ONE_PATH = ("path", "command")
+"""Keys of records whose texts are no sentences: each is an absolute path, or has none."""
 
 
-def without_places(value: Any) -> Any:
+def without_places(value: Any, key: str = "") -> Any:
     """The JSON value without the keys PLACES at any depth; each absolute path is cut to its last
-    part."""
+    part.
+
+    Args:
+        key: that of the value in its record.
+    """
     if isinstance(value, dict):
-        return {key: without_places(each) for key, each in value.items() if key not in PLACES}
+        return {
+            name: without_places(each, name) for name, each in value.items() if name not in PLACES
+        }
     if isinstance(value, list):
-        return [without_places(each) for each in value]
+        return [without_places(each, key) for each in value]
     if isinstance(value, str):
-        if whole := _NOTHING_ELSE.fullmatch(value):
+        if key in _ONE_PATH and (whole := _NOTHING_ELSE.fullmatch(value)):
             return f"{whole[1] or ''}{_last_part(value)}"
         return _PATH.sub(lambda found: _last_part(found[0]), value)
     return value

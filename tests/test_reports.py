@@ -74,7 +74,7 @@ def test_the_readme_shows_the_picture() -> None:
 
 
 def test_the_same_runs_on_two_machines_have_the_same_numbers() -> None:
-    """The runs of one cell stand in three tables, which were made on different machines."""
+    """The runs of one cell stand in three tables, which were made on two machines."""
     named = {
         "momentum": "m0.99",
         "mechanisms_twins": "moco-1024",

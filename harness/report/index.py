@@ -70,6 +70,8 @@ WHOSE_CLAIMS: dict[By, str] = {
     "read_off": "Claims derived from printed numbers",
 }
 
+SEVERAL = "A claim may have one verdict in one table and another in the next."
+
 UNFIXED = {
     "after": "; **not fixed before its runs**",
     "not committed": "; **not fixed before its runs**",
@@ -133,7 +135,9 @@ def _page(reports: Path, found: Found, lines: Sequence[ClaimLine]) -> str:
     if theirs:
         counts = (_counted(theirs, by, whose) for by, whose in WHOSE_CLAIMS.items())
         parts += [
-            " ".join(filter(None, (*counts, _unfixed(theirs)))),
+            " ".join(
+                filter(None, (*counts, SEVERAL if _different(theirs) else "", _unfixed(theirs)))
+            ),
             f"![{ALT}]({PICTURE})",
             "## The papers' statements",
             HOW,

@@ -74,7 +74,8 @@ class Preregistration:
     """Files of the decision rule whose code is no longer that of the commit; None: there are no
     claims, or the harness is not part of that checkout."""
     reworded: tuple[str, ...]
-    """Claims whose words are no longer those of the commit. Words decide nothing."""
+    """Claims whose words, or whose source, are no longer those of the commit; both decide nothing.
+    """
 
 
 def deciding(
@@ -84,7 +85,7 @@ def deciding(
     ablation: Ablation | None,
 ) -> str:
     """Digest of all that decides a table's numbers and verdicts; titles, costs, targets and the
-    words of claims and discussions do not.
+    words of claims and discussions, and whose they are, do not.
 
     Args:
         recipes: cell -> its recipe, with any seed.
@@ -99,7 +100,7 @@ def deciding(
     design = design_of(scale)
     claims = {
         each.id: {
-            **each.model_dump(mode="json", exclude={"says"}, exclude_defaults=True),
+            **each.model_dump(mode="json", exclude={"says", "by"}, exclude_defaults=True),
             "judged": [design.better(each.id), design.alike(each.id), design.welch(each.id)],
         }
         for each in ablation.claims
@@ -129,8 +130,9 @@ def deciding_results(results: Results) -> str:
 
 
 def words(ablation: Ablation | None) -> dict[str, str]:
-    """Claim -> digest of its words."""
-    return {} if ablation is None else {each.id: digest(each.says) for each in ablation.claims}
+    """Claim -> digest of its words, and of whose they are."""
+    claims = () if ablation is None else ablation.claims
+    return {each.id: digest([each.by, each.says]) for each in claims}
 
 
 def rule_code(text: str) -> str:
@@ -227,7 +229,10 @@ def _sentences(found: Preregistration) -> Iterator[str]:
         elif found.rule_changed is not None:
             yield "The code of the decision rule has not changed since."
         if found.reworded:
-            yield f"Words, which decide nothing, were changed in: {', '.join(found.reworded)}."
+            yield (
+                "The words of these claims, or whose they are, were changed, which decides no "
+                f"verdict: {', '.join(found.reworded)}."
+            )
 
 
 def _ancestry(found: Preregistration) -> Iterator[str]:

@@ -35,9 +35,9 @@ def rule_sentences() -> tuple[str, ...]:
         "Fails: the cell is not above the untrained network by more than the margin for alike. "
         "Ordering: each cell is better than the next, with margins of 0. Monotone: each cell is "
         "not worse than the previous one, and the last is better than the first. Plateau: all "
-        "pairs are alike. One contrary comparison refutes a claim of several. An interval "
-        "between 0 and the margin for alike shows an effect, though a small one: “a beats b” is "
-        "reproduced by it.",
+        "pairs are alike. One contrary comparison refutes a claim of several. Where the "
+        "margin for better is 0, an interval above 0 and within the margin for alike shows an "
+        "effect, though a small one: “a beats b” is reproduced by it.",
         "Each compared cell must be better than the untrained network, unless the claim is that it "
         "fails. Until that is shown the claim is undecided; if the cell is shown to be not better, "
         "the claim is not testable at this scale.",

@@ -128,9 +128,22 @@ def test_a_whole_run_keeps_none(tmp_path: Path, words: str) -> None:
     [("--data=/scratch/g/data:/home/al/own", "--data=…/data:…/own"),
      ("host:/home/al/own", "host:…/own"), ("file:///home/al/own", "file://…/own"),
      ("model.weights={file: /home/al/x.pt}", "model.weights={file: …/x.pt}"),
-     ("/home/al/My Pictures/own set", "…/own set"), ("--data=/home/al/My Set", "--data=…/My Set"),
      ("/data/al/x.pt: no such file", "…/x.pt: no such file"),
      ("https://example.org/a/b", "https://example.org/a/b"), ("1/2/3", "1/2/3")],
 )  # fmt: skip
 def test_of_a_place_only_its_last_part_is_public(text: str, public: str) -> None:
     assert without_places(text) == public
+
+
+@pytest.mark.parametrize(
+    ("word", "public"),
+    [("/home/al/My Pictures/own set", "…/own set"), ("--data=/home/al/My Set/own", "--data=…/own"),
+     ("data.folder=/home/al/My Pictures/own set/", "data.folder=…/own set"),
+     ("--note=1/2 of b", "--note=1/2 of b"), ("/data/a:/data/My Set", "…/a:…/My Set")],
+)  # fmt: skip
+def test_a_recorded_folder_may_have_blanks(word: str, public: str) -> None:
+    record = {"command": ["run", word], "inputs": {"data": {"path": "/home/al/My Set/own"}}}
+    kept = {"command": ["run", public], "inputs": {"data": {"path": "…/own"}}}
+    assert without_places(record) == kept
+    assert without_places({"message": "/home/al/a is not 1/2 of b"})["message"].endswith("of b")
+    assert "is not" in without_places({"message": "/home/al/a is not 1/2 of b"})["message"]

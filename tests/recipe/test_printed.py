@@ -89,11 +89,13 @@ def test_numbers_and_their_source_come_from_one_file(table: Path) -> None:
 def test_a_second_cell_of_a_printed_row_has_the_rows_number_in_every_column(
     table: Path, write: Write
 ) -> None:
-    write("ablations/printed.yaml", PRINTED.replace("{one: 1.5, two: null}", "{c: 1.5}"))
+    numbers = "{c: 1.5, again: 2.5, one: 3.5}"
+    write("ablations/printed.yaml", PRINTED.replace("{one: 1.5, two: null}", numbers))
     more = [f"  - {{id: {name}, label: C, set: {{}}, printed: top1.c}}" for name in ("c", "again")]
     table.write_text(TABLE.replace("columns:", "\n".join([*more, "columns:"])))
     found = load_ablation(table).columns[0].values
-    assert (found["c"], found["again"], "one" in found) == (1.5, 1.5, False)
+    assert (found["c"], found["again"]) == (1.5, 1.5), "not the number under its own id"
+    assert found["one"] == 3.5, "the key of its own number is not in this block"
 
 
 def test_a_column_may_have_other_rows_than_its_block(table: Path) -> None:

@@ -184,3 +184,7 @@ def test_a_claim_that_two_tables_judge_is_counted_as_one(
         write_report(again(bench, root), reports / name)
     counts = "8 verdicts (4 different claims): 6 reproduced (3 different claims), "
     assert f"The papers' claims have {counts}2 not testable" in overview(reports)[PAGE]
+    results = reports / "two" / "results.json"
+    other = json.loads(results.read_text()) | {"paper": "Another paper, Table 1"}
+    results.write_text(json.dumps(other))
+    assert "claims have 8 verdicts: 6 reproduced, 2 not testable" in overview(reports)[PAGE]

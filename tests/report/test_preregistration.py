@@ -120,6 +120,7 @@ def plan(repository: Repository) -> str:
         {"table": SCALE + "about: {title: Another title}\nhours: {slow: 2.0}\n"},
         {"pair": ABLATION.replace("Two momenta", "Two values of m")},
         {"pair": ABLATION.replace("Slow is better.", "Slow momenta are better.")},
+        {"pair": ABLATION.replace("over: fast", "over: fast, by: ours")},
         {"base": BASE + "about: {title: x}\nwatch: {log_steps: 3}\n"},
         {"other": BASE},
     ],
@@ -148,7 +149,6 @@ def test_what_decides_nothing_moves_nothing(
         {"table": SCALE + "set: {optim.epochs: 3}\n"},
         {"table": SCALE + "level: quick\n"},
         {"pair": ABLATION.replace("cell: slow, over: fast", "cell: fast, over: slow")},
-        {"pair": ABLATION.replace("over: fast", "over: fast, by: ours")},
         {"pair": ABLATION.replace("0.5", "0.6")},
         {"base": BASE.replace("lr: 0.06", "lr: 0.03")},
     ],
@@ -342,6 +342,10 @@ def test_words_and_the_rules_code_are_told_apart(show: Published) -> None:
     assert found.reworded == ("zero",)
     assert found.rule_changed
     assert f"report/{Path(STATISTICS).name}" in found.rule_changed
+    _, text = statement(found)
+    files = " ".join(f"harness/{each}" for each in found.rule_changed)
+    assert f"git diff {found.commit[:7]} -- {files})" in text
+    assert "were changed, which decides no verdict: zero." in text
 
 
 def test_records_without_a_word_about_it_say_nothing(
