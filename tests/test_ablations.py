@@ -64,7 +64,7 @@ NAMES = {
 
 NO_TEXT = {
     *("five_runs", "inaturalist", "semi_supervised_1", "semi_supervised_10"),
-    *("imagenet_finetuning", "memory_bank_loss"),
+    *("imagenet_finetuning", "memory_bank_loss", "transfer"),
     *("detection_coco_fpn_1x", "detection_coco_c4_1x", "detection_coco_fpn_6x"),
     *("detection_mechanisms_c4", "detection_mechanisms_dc5", "detection_voc07_c4", "longer"),
 }
