@@ -172,8 +172,8 @@ class _Resolver:
         """The column's numbers by cell."""
         rows = column.get("rows")
         if rows is None or not isinstance(rows.value, dict):
-            own = {cell: key for cell, key in self.keys.items() if key in block.values}
-            return dict(block.values) | {cell: block.values[key] for cell, key in own.items()}
+            theirs = block.values
+            return theirs | {cell: theirs[key] for cell, key in self.keys.items() if key in theirs}
         found: dict[str, Number] = {}
         for cell, key in rows.children():
             if isinstance(key.value, str) and key.value in block.values:

@@ -38,7 +38,7 @@ def summary(counts: dict[By, dict[str, int]]) -> str:
     said = []
     for by, verdicts in counts.items():
         n = sum(verdicts.values())
-        head = _HEADS[by].format(f"{n} {_NOUNS[by]}{'s' if n != 1 else ''}")
+        head = _HEADS[by].format(plural(n, _NOUNS[by]))
         words = [counted(n, verdict) for verdict, n in verdicts.items()]
         said.append(f"{head}: {', '.join(words)}.")
     return " ".join(said)
@@ -47,6 +47,11 @@ def summary(counts: dict[By, dict[str, int]]) -> str:
 def counted(n: int, verdict: str) -> str:
     """E.g. "2 look reproduced"."""
     return f"{n} {verdict if n == 1 else verdict.replace('looks', 'look')}"
+
+
+def plural(n: int, noun: str) -> str:
+    """E.g. "1 claim", "2 claims"."""
+    return f"{n} {noun}{'s' if n != 1 else ''}"
 
 
 def said_by(by: By, says: str) -> str:

@@ -14,7 +14,7 @@ from harness.recipe.claims import By
 from harness.recipe.load import load_ablation
 from harness.recipe.printed import FILE as PRINTED
 from harness.report.claim_lines import ClaimLine, claim_lines, of_papers, standing
-from harness.report.claim_summary import POSSIBLE_REASONS, counted, summary
+from harness.report.claim_summary import POSSIBLE_REASONS, counted, plural, summary
 from harness.report.claims import Verdict
 from harness.report.claims_picture import FILE as PICTURE
 from harness.report.claims_picture import picture
@@ -30,6 +30,7 @@ PAGE = "README.md"
 TITLE = "# What the papers say, and what our runs say"
 
 DRAWN = {"embedded": "images that the harness draws", "scenes": "drawn, with masks and boxes"}
+"""What the harness's own data sets are."""
 
 PAPERS_DATA = {"imagenet": "ImageNet", "coco": "COCO"}
 """Parts of data sets' names that stand for the papers' largest ones."""
@@ -195,17 +196,13 @@ def _counted(lines: Sequence[ClaimLine], by: By, whose: str) -> str:
         for verdict in ORDER
         if (having := [line for line in asked if line.verdict == verdict])
     ]
-    return f"{whose} have {_plural(len(asked), 'verdict')}{_different(asked)}: {', '.join(words)}."
+    return f"{whose} have {plural(len(asked), 'verdict')}{_different(asked)}: {', '.join(words)}."
 
 
 def _different(lines: Sequence[ClaimLine]) -> str:
     """How many claims they are, where several tables judge one."""
     n = len({(line.paper, line.id) for line in lines})
-    return f" ({_plural(n, 'different claim')})" if n < len(lines) else ""
-
-
-def _plural(n: int, noun: str) -> str:
-    return f"{n} {noun}{'s' if n != 1 else ''}"
+    return f" ({plural(n, 'different claim')})" if n < len(lines) else ""
 
 
 def _unfixed(lines: Sequence[ClaimLine]) -> str:

@@ -74,8 +74,7 @@ class Preregistration:
     """Files of the decision rule whose code is no longer that of the commit; None: there are no
     claims, or the harness is not part of that checkout."""
     reworded: tuple[str, ...]
-    """Claims whose words, or whose source, are no longer those of the commit; both decide nothing.
-    """
+    """Claims whose words or source are no longer those of the commit. Neither decides a verdict."""
 
 
 def deciding(
