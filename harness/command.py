@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from harness.errors import HarnessError
@@ -103,7 +103,8 @@ class Commands:
         if not known or any(HIDDEN in word for word in rest):
             return ""
         moved = bool(folder) and folder != os.getcwd()  # noqa: PTH109
-        parts = list(_parts(rest, (lambda path: _seen_from(folder, path)) if moved else str))
+        seen, beside = (partial(place, folder) if moved else str for place in (_seen_from, _beside))
+        parts = list(_parts(rest, seen, beside))
         site = next((value for name, value in parts if name == "--site"), None)
         if self.site is not None:
             site = str(self.site)
@@ -129,11 +130,13 @@ def _root(runs: Path, site: Path | None) -> tuple[str, ...]:
     return () if usual == whole else ("--runs", whole)
 
 
-def _parts(words: Sequence[str], path: Callable[[str], str]) -> Iterator[tuple[str, str | None]]:
-    """(option, value) of each argument, with `path` applied to paths; an argument that is no option
-    has "" as option."""
+def _parts(
+    words: Sequence[str], path: Callable[[str], str], folder: Callable[[str], str]
+) -> Iterator[tuple[str, str | None]]:
+    """(option, value) of each argument, with `path` applied to paths, and `folder` to what may be a
+    data set's name or a folder; an argument that is no option has "" as option."""
     rest = iter(words)
-    yield "", next(rest)
+    yield "", (command := next(rest))
     for word in rest:
         name, equals, value = word.partition("=")
         if name in _PATHS:
@@ -141,7 +144,8 @@ def _parts(words: Sequence[str], path: Callable[[str], str]) -> Iterator[tuple[s
             several = given.split(os.pathsep) if name == "--data" else [given]
             yield name, os.pathsep.join(map(path, several))
         elif name in _VALUED:
-            yield name, value if equals else next(rest, "")
+            given = value if equals else next(rest, "")
+            yield name, folder(given) if command == "evaluate" and name == "--on" else given
         elif word.startswith("-"):
             yield word, None
         else:
@@ -159,6 +163,12 @@ def _seen_from(folder: str, named: str) -> str:
     except OSError:
         pass
     return _plain(own)
+
+
+def _beside(folder: str, named: str) -> str:
+    """A folder of images in a form valid from any folder; a data set's name stays."""
+    own = Path(folder, os.path.expanduser(named))  # noqa: PTH111
+    return _plain(own) if os.sep in named or own.is_dir() else named
 
 
 def _plain(path: Path) -> str:

@@ -15,6 +15,7 @@ from harness.recipe.find import ENDINGS, find
 from harness.replace import refuse_others_in
 from harness.report.blocks import Document
 from harness.report.claims import judge
+from harness.report.published import above
 from harness.report.read_report import read_report
 from harness.report.results_json import FILE, Report, as_json
 from harness.report.side_by_side import Pair, common_cells, pairs
@@ -121,7 +122,7 @@ def _side(
     if path.is_file() or (path / FILE).is_file():
         report = read_report(path)
         folder = path.parent if path.is_file() else path
-        return report, read_records(report, (folder / "runs", folder.parent.parent))
+        return report, read_records(report, (folder / "runs", above(folder, 2)))
     if recipe is None:
         raise HarnessError(f"{path}: a run root; name a recipe too, or name a report's folder")
     return _of_runs(find(str(recipe)), sets, path)

@@ -22,7 +22,7 @@ from harness.report.look_sections import FOLDER as PICTURES
 from harness.report.manifest import MANIFEST, digests, manifest
 from harness.report.preregistration import KEY, commits_of, deciding_results
 from harness.report.preregistration_history import committed
-from harness.report.published import MARK, published
+from harness.report.published import MARK, above, published
 from harness.report.write import FIGURES, refuse_texts, write_files, write_report
 from harness.site import Site, load_site
 from harness.store import atomic
@@ -82,10 +82,13 @@ def publish(
         made = make_plan(path := find(str(recipe)), sets, site.runs)
         noted = _checked_digests(folders := [to / made.name])
         results = gather(made, site.runs, Inputs(site.data, site.runs))
-        known = portable_name(_kept(path, folders[0], site.runs), to.parent)
-        root = folders[0] / "runs"
+        of_sweep = path.resolve().parent == (site.runs / FOLDER).resolve()
+        kept = folders[0] / path.name if of_sweep else path  # it leaves the run root
+        known, root = portable_name(kept, above(to)), folders[0] / "runs"
         left_out = not with_images and records.private_images(results)
         records.publish(results, root, recipe=known, sets=sets, with_images=with_images)
+        if of_sweep:
+            write_files({path.name: path.read_bytes()}, folders[0])
     written: list[Path] = []
     for folder in folders:
         _preregister(folder, afresh=recipe is not None)
@@ -127,15 +130,6 @@ def _remove_drawings(folder: Path, names: Iterable[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _kept(path: Path, folder: Path, runs: Path) -> Path:
-    """The recipe's file. That of a sweep, which is in the run root, is copied into the published
-    report's folder."""
-    if path.resolve().parent != (runs / FOLDER).resolve():
-        return path
-    (copy,) = write_files({path.name: path.read_bytes()}, folder)
-    return copy
-
-
 def _checked_digests(folders: Sequence[Path]) -> dict[Path, dict[str, str]]:
     """Each folder's digests by file; {} without any.
 
@@ -175,9 +169,9 @@ def render(folder: Path, out: Path) -> list[Path]:
 
 def recipe_of(folder: Path) -> Path:
     """The recipe of the published report in `folder`, found as `render` finds it."""
-    mark, above = published(folder / "runs") or {}, folder.parent.parent
+    mark, place = published(folder / "runs") or {}, above(folder, 2)
     named = Path(str(mark.get("recipe")))
-    return find(named.stem if not (above / named).exists() else str(named), above)
+    return find(named.stem if not (place / named).exists() else str(named), place)
 
 
 def _gathered(folder: Path) -> Results:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import command
@@ -79,7 +79,8 @@ def draft(
 def write(made: Sweep, site: Site) -> NewSweep:
     """Write the sweep into the run root, if it is not there; see `sweep`."""
     path = place(made, site)
-    resumed = _is_there(made, path, site)
+    if resumed := _is_there(made, path, site):
+        made = _with_edited_about(made, path)
     if not resumed or read(path).plain() != made.content:
         expand(made.scale, path, made.file)  # refuse what cannot be, before it has a file
         refuse_link(path.parent)
@@ -135,6 +136,16 @@ def _is_there(made: Sweep, path: Path, site: Site) -> bool:
         f"{display(path)}: another sweep of this name ({apart}); nothing was changed. "
         f"Choose a name with --name, or go on with that one: {run}"
     )
+
+
+def _with_edited_about(made: Sweep, path: Path) -> Sweep:
+    """The sweep with its file's `about`, which may have been edited, but for what `made` sets."""
+    there = read(path).plain().get("about")
+    fields = [text.partition("=")[0].strip().split(".") for text in made.sets]
+    new = made.content["about"]
+    named = {field[1]: new[field[1]] for field in fields if field[0] == "about" and field[1] in new}
+    about = {**(there if isinstance(there, dict) else {}), **named}
+    return replace(made, content={**made.content, "about": about})
 
 
 def _differences(there: dict[str, object], new: dict[str, object]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from harness.report import manifest
 from harness.report.index import overview
 from harness.report.preregistration import KEY
 from harness.report.preregistration_history import contradicted
-from harness.report.published import MARK, published
+from harness.report.published import MARK, above, published
 from harness.store import atomic
 from harness.temporary import temporary_folder
 
@@ -112,7 +112,7 @@ def changed_overview(reports: Path) -> list[str]:
 
 def _own_recipe(folder: Path, mark: Mapping[str, Any]) -> list[str]:
     """The recipe beside the report, which a sweep has there; the manifest has its digest."""
-    named = (folder.parent.parent / str(mark.get("recipe"))).resolve()
+    named = (above(folder, 2) / str(mark.get("recipe"))).resolve()
     return [named.name] if named.parent == folder.resolve() else []
 
 

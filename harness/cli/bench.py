@@ -77,7 +77,8 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, options: BenchOpt
     device = pick_device(site.device, placement)
     words = interpreter.command("harness.cli", "bench", str(path))
     words += [word for each in sets for word in ("--set", each)]
-    words += ["--data", str(site.data), "--device", device, *(["--noise"] if options.noise else [])]
+    words += ["--data", str(site.data), "--runs", str(site.runs), "--device", device]
+    words += ["--noise"] if options.noise else []
     words += ["--rounds", str(options.rounds), "--steps", str(options.steps)]
     words += ["--cell", cell] if cell else []
     with spawned(words, processes) as (own, lost):

@@ -148,7 +148,7 @@ def discard(words: Sequence[str], before: float) -> None:
         before: start of the call, in seconds since 1970; files written later belong to this call.
     """
     said: dict[str, Path] = {}
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in zip(words, [*words, ""][1:], strict=True):
         name, equals, value = word.partition("=")
         path = Path(value if equals else after)
         if name in ("--json", "--junit") and path.is_file() and path.stat().st_mtime < before:

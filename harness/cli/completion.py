@@ -30,7 +30,7 @@ def recipes(incomplete: str) -> list[str]:
     folder, _, begun = incomplete.rpartition("/")
     try:
         with os.scandir(f"{folder}/" if "/" in incomplete else ".") as found:
-            there = [each for each in found if each.name.startswith(begun or incomplete)]
+            there = [each for each in found if each.name.startswith(begun)]
     except OSError:
         there = []
     before = f"{folder}/" if "/" in incomplete else ""

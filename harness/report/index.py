@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -21,7 +23,7 @@ from harness.report.claims_picture import picture
 from harness.report.cost import Cost
 from harness.report.markdown import escape
 from harness.report.preregistration import clock
-from harness.report.published import MARK, published
+from harness.report.published import MARK, above, published
 from harness.report.results_json import FORMAT
 from harness.store import atomic
 
@@ -172,13 +174,13 @@ def _not_run(reports: Path, found: Found) -> Iterator[str]:
         words.append("No run here is at the scale of the papers' numbers.")
     words.append(f"The runs used these data: {escape(', '.join(map(_dataset, data)))}.")
     yield f"**What was not run.** {' '.join(words)}"
-    if missing := _without_runs(reports.parent / "ablations", found):
+    if missing := list(_not_whole(above(reports) / "ablations", found)):
         title = (
-            "Printed tables (of the papers, the official repository and OpenSelfSup) with a recipe "
-            f"and no published report ({len(missing)})"
+            "Printed tables (of the papers, the official repository and OpenSelfSup) that have a "
+            f"recipe and, at no scale, a published report of all their rows ({len(missing)})"
         )
         yield f"<details><summary>{title}</summary>"
-        yield "\n".join(f"- {escape(each)}" for each in missing)
+        yield "\n".join(f"- {each}" for each in missing)
         yield "</details>"
 
 
@@ -226,24 +228,37 @@ def _listed(lines: Sequence[ClaimLine]) -> str:
 
 def _has_runs(said: Mapping[str, Any]) -> bool:
     """Whether a run of a cell has a result, besides the untrained network's."""
+    return any(_ran(cell) for cell in said["cells"] if cell["id"] != CONTROL)
+
+
+def _ran(cell: Mapping[str, Any]) -> bool:
     return any(
         stage["state"] in ("finished", "diverged")
-        for cell in said["cells"]
-        if cell["id"] != CONTROL
         for run in cell["runs"]
         for stage in run["stages"].values()
     )
 
 
-def _without_runs(ablations: Path, found: Found) -> list[str]:
-    """The papers' tables in that folder that no published report is of, nor of a variant."""
+def _not_whole(ablations: Path, found: Found) -> Iterator[str]:
+    """The papers' tables in that folder with a row that no published report of them ran, nor one
+    of their variants. A row is known by its printed number."""
     tables = [
         load_ablation(path) for path in sorted(ablations.glob("*.yaml")) if path.name != PRINTED
     ]
-    named = {said["ablation"] for said in found.values()}
-    done = named | {each.variant_of for each in tables if each.name in named}
-    whole = [each for each in tables if each.of_paper and each.variant_of is None]
-    return [each.title for each in whole if each.name not in done]
+    whole = {each.name: each.variant_of or each.name for each in tables}
+    for table in tables:
+        if not table.of_paper or table.variant_of is not None:
+            continue
+        of = {
+            name: said for name, said in found.items() if whole.get(said["ablation"]) == table.name
+        }
+        rows = Counter(cell.printed for cell in table.cells if cell.set is not None)
+        ran: Counter[Any] = Counter()
+        for said in of.values():
+            ran |= Counter(cell["printed"] for cell in said["cells"] if _ran(cell))
+        if any(row is not None for row in rows - ran):
+            links = ", ".join(f"[{escape(name)}]({name}/report.md)" for name in of)
+            yield escape(table.title) + (f" (in part: {links})" if of else "")
 
 
 def _claims(lines: Sequence[ClaimLine], found: Found) -> str:
@@ -342,5 +357,6 @@ def _section(reports: Path, name: str, said: Mapping[str, Any]) -> Iterator[str]
     mark = published(reports / name / "runs") or {}
     words = ["report", str(mark.get("recipe"))]
     words += [word for text in mark.get("sets", ()) for word in ("--set", text)]
-    words += ["--runs", f"{reports.name}/{name}/runs", "--out", f"{reports.name}/{name}"]
+    folder = f"{Path(os.path.abspath(reports)).name}/{name}"  # noqa: PTH100
+    words += ["--runs", f"{folder}/runs", "--out", folder]
     yield f"```bash\n{command.line(*words)}\n```"

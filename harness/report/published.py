@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,15 @@ def published(runs: Path) -> dict[str, Any] | None:
     if not isinstance(found, dict) or Editions.read(found.get("edition")) is None:
         raise StoreError(f"{runs / MARK}: not a mark of published records; publish them again")
     return found
+
+
+def above(folder: Path, levels: int = 1) -> Path:
+    """The folder that many levels above, also of `.` and of a path with `..`, for which
+    `Path.parent` gives another one."""
+    place = os.path.abspath(folder)  # noqa: PTH100
+    for _ in range(levels):
+        place = os.path.dirname(place)  # noqa: PTH120
+    return Path(place if folder.is_absolute() else os.path.relpath(place))
 
 
 def pinned(runs: Path) -> Editions | None:

@@ -71,10 +71,11 @@ def _variant(results: Results, cell: CellResult, name: str) -> Mean:
     classifier of a variant may have diverged in some of them."""
     metric = next((m for m in task_of() if name.partition("@")[0] == m), results.metric)
     finished = [v.seed for v in results.values(cell, metric) if v.standing == "finished"]
+    kind = task_of()[metric]
     found = [
-        run.stages[task_of()[metric]].values[name]
+        run.stages[kind].values[name]
         for run in cell.runs
-        if run.seed in finished and name in run.stages[task_of()[metric]].values
+        if run.seed in finished and kind in run.stages and name in run.stages[kind].values
     ]
     if not found:
         return Mean(None, len(finished))

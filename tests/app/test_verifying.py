@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import harness
+from harness.app.publishing import recipe_of
 from harness.app.verifying import verify
 from harness.errors import StoreError
 from harness.report.manifest import MANIFEST, manifest
@@ -38,6 +39,17 @@ def test_a_run_that_was_not_made_is_planned_and_not_counted(report: Path) -> Non
     found = verify(report)
     assert (found.runs, found.planned) == (0, 1)
     assert not found.holds
+
+
+def test_the_recipe_beside_the_reports_is_found_from_any_folder(
+    report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "recipes" / f"{report.name}.yaml"
+    own.parent.mkdir()
+    own.touch()
+    for inside, named in ((".", report), ("reports", report.name), (f"reports/{report.name}", ".")):
+        monkeypatch.chdir(tmp_path / inside)
+        assert recipe_of(Path(named)).resolve() == own
 
 
 def test_a_file_is_no_report(tmp_path: Path) -> None:

@@ -42,8 +42,9 @@ def test_random_pixels_foretell_nothing(moco: Any, tiny: Path) -> None:
 
 def test_several_processes_beside_one(moco: Any, tiny: Path) -> None:
     short = ("--rounds", "1", "--steps", "1", "--device", "cpu", "--processes", "2", "--noise")
-    said = moco("bench", tiny, *short, "--publish", "speed")
+    said = moco("bench", tiny, *short, "--publish", "speed", "--runs", "other")
     assert said.code == 0, said.all
+    assert not Path("runs").exists(), "the other process has the same run root"
     assert "relative to one process" in said.out
     assert "counted: " in said.out
     (kept,) = Path("speed").glob("tiny-cpu-2-processes.json")

@@ -209,6 +209,12 @@ def test_a_file_is_named_once(moco: Any, easy: Path, other: str) -> None:
     assert not Path("x.json").exists()
 
 
+def test_without_recipes_it_says_that_they_are_missing(moco: Any) -> None:
+    said = moco("check")
+    assert said.code == 2
+    assert "Missing argument" in said.err
+
+
 @pytest.mark.parametrize("seeds", ["", "a", "3-1", "1,,2", "-1", "0-99999999", "1 2", "0-"])
 def test_seeds_are_numbers_and_ranges(moco: Any, easy: Path, seeds: str) -> None:
     said = moco("check", easy, f"--seeds={seeds}")

@@ -46,6 +46,7 @@ def test_recipes_by_name_and_by_file(place: Path) -> None:
     assert {"ablation_momentum", "ablation_momentum_cpu"} <= set(completed("plan", "ablation_mo"))
     assert completed("run", "my_") == ["my_own", "my_file.yaml"]
     assert completed("recipes", "show", "recipes/my") == ["recipes/my_own.yaml"]
+    assert completed("recipes", "show", "recipes/") == ["recipes/my_own.yaml"]
 
 
 def test_fields_of_a_recipe_and_of_an_ablation(place: Path) -> None:

@@ -198,6 +198,14 @@ def test_several_data_roots_from_elsewhere(tmp_path: Path, monkeypatch: pytest.M
     assert shlex.split(again)[3:] == ["--data", f"{tmp_path}/a/d:{tmp_path}/e"]
 
 
+def test_pictures_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a" / "mine").mkdir(parents=True)
+    words = ["moco-harness", "evaluate", "w.pth", "--on", "../b", "--on=mine", "--on", "cifar10"]
+    again = shlex.split(Commands(Path("runs")).again(words, str(tmp_path / "a")))
+    assert again[3:] == ["--on", f"{tmp_path}/b", "--on", f"{tmp_path}/a/mine", "--on", "cifar10"]
+
+
 # ---- cancel
 
 

@@ -12,6 +12,7 @@ import pytest
 from harness import app
 from harness.app import sweeping
 from harness.errors import RecipeError
+from harness.recipe.load import load_scale
 from harness.site import Site
 
 SMALL = ("--set", "optim.epochs=1", "--set", "linear=null", "--set", "watch.control=false")
@@ -163,6 +164,15 @@ def test_a_diff_of_recipes_with_results_shows_what_ran_them(moco: Any, tiny: Pat
     assert any("kNN top-1" in line for line in lines)
 
 
+def test_refused_to_publish_a_sweep_leaves_nothing_that_blocks_it_later(
+    moco: Any, tiny: Path
+) -> None:
+    app.sweep(tiny, Site(Path("data"), Path("runs"), "cpu", 1, 0.0), sets=[TWO[1]], name="mine")
+    said = moco("publish", FILE)
+    assert said.code == 4
+    assert not Path("reports").exists()
+
+
 def test_from_python(tiny: Path) -> None:
     site = Site(Path("data"), Path("runs"), "cpu", 1, 0.0)
     made = app.sweep(tiny, site, sets=["optim.lr=0.1,0.2"], seeds=[0, 1])
@@ -171,6 +181,13 @@ def test_from_python(tiny: Path) -> None:
     titled = app.sweep(tiny, site, sets=["optim.lr=0.1,0.2", "about.title=T"], seeds=[0, 1])
     assert titled.resumed
     assert app.report(made.path, site).results.title == "T"
+    made.path.write_text(f"# mine\n{made.path.read_text()}")
+    before = made.path.read_bytes()
+    assert app.sweep(tiny, site, sets=["optim.lr=0.1,0.2"], seeds=[0, 1]).resumed
+    assert made.path.read_bytes() == before, "its title and comments are its user's"
+    app.sweep(tiny, site, sets=["optim.lr=0.1,0.2", "about.notes=[n]"], seeds=[0, 1])
+    about = load_scale(made.path).about
+    assert (about.title, about.notes) == ("T", ("n",))
     assert len({stage.member.cell for stage in app.plan(made.path, site).stages}) == 3
     broken = app.sweep(tiny, site, sets=["optim.lr=0.1,\n0.2"], name="broken")
     assert len({stage.member.cell for stage in app.plan(broken.path, site).stages}) == 3

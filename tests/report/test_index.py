@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
 from harness.errors import StoreError
 from harness.recipe.ablation import CONTROL
+from harness.recipe.find import shipped
 from harness.report.collect import Results, collect
 from harness.report.index import PAGE, overview
 from harness.report.publish import publish
@@ -161,6 +163,36 @@ def test_only_data_that_a_result_was_made_from_was_used(
     text = overview(reports)[PAGE]
     assert "The runs used these data: coco2017, imagenet." in text
     assert "No run here used" not in text
+
+
+def test_a_printed_table_stands_among_those_not_run_until_all_its_rows_were(
+    make: Make, gather: Collected, tmp_path: Path
+) -> None:
+    reports, tables = tmp_path / "reports", tmp_path / "ablations"
+    shutil.copytree(shipped("ablations"), tables)
+    bench = make()
+    for cell in bench.ablation.cells:
+        bench.finish(cell.id, 0, 40.0)
+    root = publish(gather(bench), reports / "tiny" / "runs", recipe="r.yaml")
+    write_report(again(bench, root), reports / "tiny")
+    lines = overview(reports)[PAGE].splitlines()
+    assert "- Momentum of the key encoder (in part: [tiny](tiny/report.md))" in lines
+    assert "- Encoders of several widths, against other methods" in lines
+
+
+def test_the_page_is_the_same_from_inside_the_folder_of_reports(
+    runs: Path, gather: Collected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports = tmp_path / "reports"
+    shutil.copytree(shipped("ablations"), tmp_path / "ablations")
+    bench = momentum(runs)
+    root = publish(gather(bench), reports / "tiny" / "runs", recipe="r.yaml")
+    write_report(again(bench, root), reports / "tiny")
+    whole = overview(reports)
+    monkeypatch.chdir(reports)
+    assert overview(Path()) == whole
+    monkeypatch.chdir(reports / "tiny")
+    assert overview(Path("..")) == whole
 
 
 def test_a_bar_in_a_claim_is_escaped_once(make: Make, gather: Collected, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from harness.recipe.ablation import CONTROL
 from harness.recipe.identity import described, record, stage_id
+from harness.recipe.schema import Recipe
 from harness.report.blocks import Document, Section
 from harness.report.html import render as as_page
 from harness.report.markdown import render as as_markdown
@@ -34,7 +35,7 @@ from harness.report.tables import further_table, sensitivity_table
 from harness.report.terminal import NARROW, stale_reasons, terminal_table
 from harness.report.write import write_report
 from harness.store.layout import stage_folder
-from report.build import EDITION, OLDER
+from report.build import EDITION, OLDER, Bench, recipe
 from report.conftest import Collected, Make
 
 
@@ -244,6 +245,32 @@ def test_variants_are_headed_by_what_they_vary(make: Make, gather: Collected) ->
         *("cell", "kNN top-1, k = 20"),
         "linear probe top-1, lr = 0.1, wd = 1e-05",
     ]
+
+
+class Elsewhere(Bench):
+    """m0.99 is judged by kNN on other data."""
+
+    def recipe(self, cell: str, seed: int) -> Recipe:
+        made = super().recipe(cell, seed)
+        if cell != "m0.99":
+            return made
+        cifar = {"name": "cifar10", "size": 32}
+        other = recipe(tasks={"other": {"kind": "knn", "k": [20, 200], "data": cifar}})
+        return made.model_copy(update={"knn": None, "tasks": other.tasks})
+
+    def protocol(self, cell: str, seed: int) -> dict[str, Any]:
+        return super().protocol("m0.9" if cell == "m0.99" else cell, seed)
+
+
+def test_a_cell_that_is_measured_elsewhere_has_no_variants(runs: Path, gather: Collected) -> None:
+    bench = Elsewhere(runs)
+    bench.pretrain("m0.9", 0)
+    bench.stage("m0.9", 0, "knn", {"knn/top1": 40.0, "knn/top1@k20": 41.0})
+    bench.pretrain("m0.99", 0)
+    bench.stage("m0.99", 0, "other", {"knn/top1": 50.0, "knn/top1@k20": 51.0})
+    table = sensitivity_table(gather(bench))
+    assert table is not None
+    assert [row.key for row in table.rows] == ["m0.9"]
 
 
 def test_a_table_too_wide_for_a_page_has_its_columns_as_rows() -> None:
