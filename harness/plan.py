@@ -25,15 +25,12 @@ from harness.store.edition import edition
 from harness.store.layout import stage_folder
 from harness.store.ledger import Entry, FileState, beside, read_entry
 from harness.store.liveness import is_of
-from harness.store.stale import CheckInput, why_stale
+from harness.store.stale import CheckInput, other_weights, why_stale
 from harness.store.validity import copies, why_copy
 
 Action = Literal["run", "resume", "retry", "again", "skip", "busy", "refuse"]
 
 TO_DO: tuple[Action, ...] = ("run", "resume", "retry", "again")
-
-BEGUN: tuple[FileState, ...] = ("interrupted", "failed")
-"""The states of a stage that was begun, has no result, and does not run."""
 
 _ACTIONS: dict[FileState, Action] = {
     "absent": "run",
@@ -272,7 +269,9 @@ def make_plan(
             parent = each.parent
             above = by_name[parent] if parent else None
             stale = _stale(entry, above, member.recipe, name, inputs)
-            said = _job(job) if job is not None and not entry.done else ""
+            # a background job has its stale stages until it has begun them again
+            asked = job is not None and (not entry.done or (again and stale and job.live))
+            said = _job(job) if job is not None and asked else ""
             if said:
                 held[name] = said
             elif parent in held and not entry.done:
@@ -283,11 +282,12 @@ def make_plan(
             action, why = _decide(entry, above)
             if said:
                 action, why = "busy", said
-            if stale:
+            elif stale:
                 action, why = ("again" if again else "skip"), stale
-            elif parent in renewed and action != "busy" and (entry.done or entry.state in BEGUN):
-                # what it has measured or trained is of the weights that are replaced
-                action, why = "again", f"{entry.state}, and {parent} is run again"
+            elif action != "busy" and (
+                other := other_weights(entry, above, renewed=parent in renewed)
+            ):
+                action, why = "again", f"{entry.state}, and {parent} {other}"
             if action == "again":
                 renewed.add(name)
             made = estimate.steps_done(entry.folder) if action in ("resume", "retry") else 0

@@ -25,10 +25,11 @@ _KNOWN = {
     "an access token": (
         r"\b(?:hf_[A-Za-z0-9]{20,}|gh[oprsu]_[A-Za-z0-9]{30,}|github_pat_\w{30,}"
         r"|glpat-[\w-]{20,}|xox[abprs]-[\w-]{10,}|sk-[\w-]{30,}"
-        r"|[a-z]+_v\d_\w{30,}|AKIA[0-9A-Z]{16}\b|bearer [\w.~+/-]{20,})"
+        r"|[a-z]+_v\d_\w{30,}|AKIA[0-9A-Z]{16}\b|(?:bearer|basic) (?=\S*\d)[\w.~+/=-]{20,})"
     ),
     "the value of a variable": (
-        r"\b\w*(?:API_KEY|TOKEN|SECRET|PASSWORD)=['\"]?(?![$/~])[^\s'\"$]{16,}"
+        r"\b\w*(?:API_KEY|TOKEN|SECRET|PASSWORD)"
+        r"(?:=['\"]?|['\"]? *[=:] *['\"]?(?=[^\s'\"]*\d))(?![$/~])[^\s'\"$]{16,}"
     ),
     "a private key": (
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
@@ -76,6 +77,11 @@ def without_places(value: Any, key: str = "") -> Any:
             return f"{whole[1] or ''}{_last_part(value)}"
         return _PATH.sub(lambda found: _last_part(found[0]), value)
     return value
+
+
+def places_in(sentence: str) -> dict[str, str]:
+    """Each absolute path in it, and what `without_places` puts in its place."""
+    return {found[0]: _last_part(found[0]) for found in _PATH.finditer(sentence)}
 
 
 def _last_part(path: str) -> str:

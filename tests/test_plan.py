@@ -172,6 +172,20 @@ def test_what_began_with_weights_that_are_made_again_is_begun_again(
     assert make_plan(recipe, [], runs, again=True).stages[1].action == "busy"
 
 
+def test_what_began_before_its_pre_training_was_made_anew_is_begun_again(
+    recipe: Path, runs: Path
+) -> None:
+    """Its folder was moved away and run again; what the probe has trained is of other features."""
+    made = make_plan(recipe, [], runs)
+    for kind, make, hour in (("pretrain", finish, 12), ("linear", interrupted, 13)):
+        make(found := folder(made, kind, runs))
+        record = found.attempts()[0] / "attempt.json"
+        record.write_text(json.dumps({"started": f"2026-11-30T{hour}:00:00Z"}))
+    assert actions(recipe, runs) == ["skip", "run", "resume"]
+    record.write_text(json.dumps({"started": "2026-11-30T11:00:00Z"}))
+    assert actions(recipe, runs) == ["skip", "run", "again"]
+
+
 def test_an_older_edition_is_skipped_and_named(recipe: Path, runs: Path) -> None:
     finish(folder(make_plan(recipe, [], runs), "pretrain", runs), edition="0123456789ab")
     stage = make_plan(recipe, [], runs).stages[0]
@@ -328,6 +342,16 @@ def test_what_a_job_has_is_left_to_it(recipe: Path, runs: Path) -> None:
     assert with_jobs(recipe, runs, "other", pretrain=waits) == [f"busy: {why}"] * 3
     over = ScheduledJob(state="FAILED", live=False)
     assert with_jobs(recipe, runs, pretrain=over) == ["run", "run", "run"]
+
+
+def test_what_a_background_job_will_run_again_is_left_to_it(recipe: Path, runs: Path) -> None:
+    """It sets the old result aside when its turn comes."""
+    made = make_plan(recipe, [], runs)
+    finish(folder(made, "pretrain", runs), edition="0123456789ab")
+    jobs = {made.stages[0].id: ScheduledJob()}
+    actions = [s.action for s in make_plan(recipe, [], runs, again=True, jobs=jobs).stages]
+    assert actions == ["busy", "busy", "busy"]
+    assert make_plan(recipe, [], runs, jobs=jobs).stages[0].action == "skip"
 
 
 def test_what_a_job_may_have_is_left_to_it_too(recipe: Path, runs: Path) -> None:

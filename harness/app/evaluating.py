@@ -235,12 +235,15 @@ def _on(word: str, root: AnyRoot) -> On:
 def _apart(data: Sequence[On]) -> list[On]:
     """The data sets, with the whole path as the name of folders that are called alike."""
     names = [each.name for each in data]
-    return [
-        replace(each, name=written.slug(each.data["folder"].replace("/", "-")))
-        if names.count(each.name) > 1
-        else each
-        for each in data
-    ]
+    sets = {each.name for each in data if "folder" not in each.data}
+
+    def own(each: On) -> On:
+        if names.count(each.name) < 2 or "folder" not in each.data:
+            return each
+        name = written.slug(each.data["folder"].replace("/", "-"))
+        return replace(each, name=f"{name}-folder" if name in sets else name)
+
+    return [own(each) for each in data]
 
 
 # ---- the weights

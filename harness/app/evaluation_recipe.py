@@ -157,12 +157,12 @@ def _lines(
     size: int | None,
 ) -> Iterator[str]:
     first, side = changed("data", on[0]), size or source.size
-    side_from = "--size" if size is not None else source.size_from
+    side_from = source.size_from if side == source.size else "--size"
     names = ", ".join(each.name for each in on)
     yield f"# {printable(source.said, 300)}, evaluated on {names}."
     yield "# Written by moco-harness evaluate; only classifiers on frozen features are trained."
     yield "# It is a recipe like any other: plan, run, report and check take it."
-    yield f"name: {name}"
+    yield f"name: {_scalar(name)}"
     yield f"data: {_flow(_sized(first, side))}  # by --on; the size: {side_from}"
     yield "model:"
     yield f"  weights: {_flow(source.weights)}"

@@ -83,6 +83,8 @@ def new_recipe(
     """
     if path.exists() or path.is_symlink():
         raise RecipeError(f"{shown(path)}: it exists; name a new file, or remove this one")
+    if split is not None and not 0 < split < 1:
+        raise RecipeError(f"--split {split:g}: needs a share above 0 and below 1, as in 0.1")
     site = site or load_site()
     folder = look(images, split)
     _refuse_few(folder.facts.images, images)

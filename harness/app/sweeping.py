@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 from harness import command
@@ -85,7 +86,7 @@ def write(made: Sweep, site: Site) -> NewSweep:
         expand(made.scale, path, made.file)  # refuse what cannot be, before it has a file
         refuse_link(path.parent)
         planning.writable(site.runs)
-        text = made.text(_command(made)).encode()
+        text = (_renewed(made, path) if resumed else made.text(_command(made))).encode()
         try:
             path.parent.mkdir(exist_ok=True)
         except OSError as error:
@@ -106,7 +107,8 @@ def unwritten(made: Sweep, site: Site) -> Iterator[Path]:
 def hours(made: Sweep, recipe: Path | str, site: Site) -> float | None:
     """About how many hours the whole sweep takes here, from one run of the recipe; None: unknown,
     as where a part of that run is done, whose hours no plan has."""
-    sets = [f"{field}={render(value, flow=True)}" for field, value in made.settings.items()]
+    first = {**made.settings, **{field: values[0] for field, values in made.grid.items()}}
+    sets = [f"{field}={render(value, flow=True)}" for field, value in first.items()]
     one = planning.plan(recipe, site, sets=sets)
     own = [stage for stage in one.stages if not one.is_beside(stage)]
     if any(stage.action != "run" for stage in own):
@@ -148,6 +150,21 @@ def _with_edited_about(made: Sweep, path: Path) -> Sweep:
     return replace(made, content={**made.content, "about": about})
 
 
+def _renewed(made: Sweep, path: Path) -> str:
+    """The text of its file with another `about`, and the comments at its head as they are.
+
+    Raises RecipeError if the file has more of its user's, which would be lost.
+    """
+    text = path.read_text(encoding="utf-8")
+    head = "".join(takewhile(lambda line: line[0] == "#", text.splitlines(keepends=True)))
+    if text != head + render(read(path).plain()):
+        raise RecipeError(
+            f"{display(path)}: it has comments or a form of your own, which would be lost: change "
+            "about: in it, and leave --set about... out"
+        )
+    return head + render(made.content)
+
+
 def _differences(there: dict[str, object], new: dict[str, object]) -> Iterator[str]:
     for field in dict.fromkeys((*there, *new)):
         if there.get(field) != new.get(field):
@@ -158,5 +175,5 @@ def _differences(there: dict[str, object], new: dict[str, object]) -> Iterator[s
 
 def _command(made: Sweep) -> str:
     """The command that makes the sweep."""
-    words = ["sweep", made.recipe, *(word for text in made.sets for word in ("--set", text))]
+    words = ["sweep", made.named, *(word for text in made.sets for word in ("--set", text))]
     return command.line(*words, "--seeds", ",".join(map(str, made.seeds)), "--name", made.name)

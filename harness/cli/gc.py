@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.cli import show
-from harness.errors import StoreError
+from harness.errors import DiskError, StoreError
 from harness.launch.newest_jobs import Schedulers
 from harness.launch.selected_launcher import opened
 from harness.site import Site
@@ -40,8 +40,14 @@ def gc_command(site: Site, *, delete: bool) -> int:
             raise StoreError(f"{site.runs}: contains no runs; name the run root with --runs")
         show.line(f"no runs under {site.runs}")
         return 0
-    # no process may start to use a copy of the code during its deletion
-    with submission.claim(site.runs, show.line) if delete else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        keeps: Kind | None = None
+        if delete:
+            try:  # no process may start to use a copy of the code during its deletion
+                stack.enter_context(submission.claim(site.runs, show.line))
+            except DiskError as error:
+                keeps = "code"
+                show.line(f"note: copies of the code stay this time ({error})")
         submissions = submission.everything(site.runs)
         held, notes = Schedulers().held(site.runs, submissions)
         for note in notes:
@@ -50,6 +56,8 @@ def gc_command(site: Site, *, delete: bool) -> int:
         used = {Path(made.code).absolute() for made, _ in held if made.code}
         found, wrong = [], []
         for one in _find(site, stages, used):
+            if one.kind == keeps:
+                continue
             if delete:
                 try:
                     garbage.remove(one)

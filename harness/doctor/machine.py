@@ -146,14 +146,16 @@ def judge(found: Mapping[str, Any], *, gpus: int, device: str) -> Iterator[Findi
         )
         return
     yield ok("torch", f"{found['torch']} on {where}, Python {found['python']}")
+    index = device.rpartition(":")[2]
+    wanted = max(1, gpus, int(index) + 1 if index.isdecimal() else 0)
     seen, names = found["gpus"], ", ".join(dict.fromkeys(found["names"]))
     if device == "cpu" or not (gpus or seen or device.startswith("cuda")):
         yield ok("devices", f"the CPU, {found['cores']} cores ({found['cpu']})")
-    elif seen < max(1, gpus):
+    elif seen < wanted:
         yield problem(
             "devices",
-            f"PyTorch sees {seen} GPUs on {where}, not {max(1, gpus)}: check the driver, that this "
-            "PyTorch is a CUDA build, and slurm.gpus_per_node",
+            f"PyTorch sees {seen} GPUs on {where}, not {wanted}: check the driver, that this "
+            "PyTorch is a CUDA build, and the site file's device and slurm.gpus_per_node",
         )
     else:
         yield ok("devices", f"{seen} GPUs: {names}")

@@ -71,7 +71,7 @@ def plan_with_jobs(
     """
     plan = make_plan(path, sets, runs, again=again, added=added, on=on, inputs=inputs)
     submissions = submission.everything(runs)
-    open_ = {stage.id for stage in plan.stages if not stage.entry.done}
+    open_ = {s.id for s in plan.stages if not s.entry.done or s.action == "again"}
     if not open_ & submission.newest(submissions).keys():
         return PlanWithJobs(plan, {}, submissions, {}, ())
     answer = newest_jobs(runs, submissions, open_, Schedulers())

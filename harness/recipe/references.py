@@ -50,10 +50,11 @@ def referred(path: Path, name: str, prefix: str) -> Path:
 
 
 def named_from(folder: Path, file: Path) -> str:
-    """The name by which a file in `folder` refers to `file`: of a shipped recipe its name, else the
-    relative path."""
+    """The name by which a file in `folder` refers to `file`: of a shipped recipe its name, unless
+    it means something beside the folder's files; else the relative path."""
     real = Path(os.path.realpath(file))
-    if real.parent == shipped("recipes"):
+    beside = (folder / real.stem, folder / f"{real.stem}.yaml")
+    if real.parent == shipped("recipes") and not any(map(os.path.lexists, beside)):
         return real.stem
     return os.path.relpath(real, os.path.realpath(folder))
 

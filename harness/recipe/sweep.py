@@ -17,6 +17,7 @@ from typing import Any
 from harness.errors import RecipeError
 from harness.recipe.ablation import Scale
 from harness.recipe.expand import RESERVED
+from harness.recipe.find import portable_name
 from harness.recipe.grid import FIELD, doubled, heading, short_names, value_text
 from harness.recipe.load import UNREAD, load, load_recipe, recipe_node, scale_of
 from harness.recipe.reported import judged
@@ -45,6 +46,8 @@ class Sweep:
     name: str
     recipe: str
     """The name of the recipe that is swept."""
+    named: str
+    """By which `find` has the recipe's file, from the working folder."""
     grid: Mapping[str, Sequence[Any]]
     """Dotted field -> its values; only fields with several."""
     settings: Mapping[str, Any]
@@ -127,6 +130,7 @@ def sweep(path: Path, sets: Sequence[str], seeds: Sequence[int] = (), name: str 
     return Sweep(
         name,
         recipe.name,
+        portable_name(path, Path()),
         {field: [each.plain() for each in nodes] for field, nodes in grid.items()},
         {field: each.plain() for field, each in fixed.items()},
         tuple(sets),

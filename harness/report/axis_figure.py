@@ -38,7 +38,7 @@ class _Curve:
     """One series: (x, mean, deviation or 0) as we measured it, and (x, value) as printed."""
 
     label: str
-    ours: list[tuple[float, float, float]]
+    ours: list[tuple[float, float, float | None]]
     printed: list[tuple[float, float]]
 
 
@@ -50,10 +50,9 @@ def axis_figure(results: Results) -> list[Figure]:
     curves = _curves(results)
     if not any(curve.ours for curve in curves):
         return []
-    words = (
-        f"{measure(results.metric).label} over {ablation.figure.x}: mean over seeds, bars of one "
-    )
-    words += "deviation"
+    several = any(deviation is not None for curve in curves for *_, deviation in curve.ours)
+    words = f"{measure(results.metric).label} over {ablation.figure.x}: "
+    words += "mean over seeds, bars of one deviation" if several else "one seed"
     if ablation.metric is not None:
         words += f"; hollow and dashed, {measure(ablation.metric).label} as printed"
     if ablation.uncertainty:
@@ -83,7 +82,7 @@ def _curves(results: Results) -> list[_Curve]:
             curve.printed.append((row.x, row.printed))
         summary = results.summary(cell)
         if summary is not None:
-            curve.ours.append((read(cell.runs[0].recipe), summary.mean, summary.sd or 0.0))
+            curve.ours.append((read(cell.runs[0].recipe), summary.mean, summary.sd))
     return list(found.values())
 
 
@@ -129,7 +128,9 @@ def _add(axes: Any, curve: _Curve, colour: str) -> Any:
             x, y, color=colour, linewidth=1, linestyle="--", marker="o", markerfacecolor="none",
             markersize=6, alpha=0.8,
         )  # fmt: skip
-    x, y, bars = zip(*sorted(curve.ours), strict=True) if curve.ours else ((), (), ())
+    ours = sorted(curve.ours, key=lambda point: point[:2])
+    x, y, bars = zip(*ours, strict=True) if ours else ((), (), ())
     if any(bars):
-        axes.errorbar(x, y, bars, color=colour, linestyle="none", capsize=3, linewidth=1)
+        shown = [bar or 0.0 for bar in bars]
+        axes.errorbar(x, y, shown, color=colour, linestyle="none", capsize=3, linewidth=1)
     return axes.plot(x, y, label=curve.label, color=colour, linewidth=1.6, marker="o")[0]

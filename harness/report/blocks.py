@@ -40,7 +40,8 @@ class Series:
 
     label: str
     columns: tuple[str, ...]
-    points: tuple[tuple[float, ...], ...]
+    points: tuple[tuple[float | None, ...], ...]
+    """None: there is no such number, as the deviation of one seed."""
 
 
 @dataclass(frozen=True)

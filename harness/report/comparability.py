@@ -84,7 +84,7 @@ def choose_comparability(
         editions=chosen,
         fingerprints={key: _most(named) for key, named in prints.items()},
         own_fingerprints=_own_fingerprints(runs, chosen),
-        device=_most(devices),
+        device=_most(devices) if devices else "",  # no run has all the chosen editions
     )
 
 

@@ -59,6 +59,9 @@ class Corruptions:
     """mCE: each corruption's summed error over AlexNet's, the mean over corruptions and seeds, in
     percent. None: the classes are not ImageNet's."""
     seeds: int
+    """Seeds with all of their errors."""
+    of: int
+    """Seeds of the cell."""
 
 
 Key = tuple[Metric, str, str]
@@ -79,7 +82,11 @@ def corruptions(results: Results) -> list[Corruptions]:
                 100 * mean / ALEXNET[name] for errors in each for name, mean in errors.means.items()
             ]
             mce = fmean(of_alexnet) if all(errors.of_imagenet for errors in each) else None
-            found.append(Corruptions(cell.id, cell.label, metric, place, error, mce, len(each)))
+            found.append(
+                Corruptions(
+                    cell.id, cell.label, metric, place, error, mce, len(each), len(cell.runs)
+                )
+            )
     return found
 
 
@@ -90,7 +97,8 @@ def corruption_lines(results: Results) -> list[str]:
         what = f"{measure(each.metric).label} on {each.place or 'the corruptions'}"
         whose = f" of “{each.label}”" if len(results.cells) > 1 else ""
         mce = f", mCE {each.mce:.2f} % (AlexNet: 100 %)" if each.mce is not None else ""
-        seeds = f", mean of {each.seeds} seeds" if each.seeds > 1 else ""
+        some = f"{each.seeds} of {each.of}" if each.seeds < each.of else f"{each.seeds}"
+        seeds = f", mean of {some} seeds" if each.of > 1 else ""
         lines.append(f"{what}{whose}: mean corruption error {each.error:.2f} %{mce}{seeds}")
     return lines
 

@@ -58,6 +58,7 @@ def as_json(
         "ablation": None if results.ablation is None else results.ablation.name,
         "paper": results.ablation.paper if results.ablation is not None else "",
         "metric": results.metric,
+        "printed_metric": results.ablation.metric if results.ablation is not None else None,
         "seeds": list(results.seen_seeds),
         "margin": results.margin,
         "alpha": results.scale.alpha if results.scale is not None else None,

@@ -63,7 +63,7 @@ def _printed(results: Results) -> Iterable[Filled]:
     for beside in ablation.columns:
         yield (
             Column(beside.label, beside.units, "paper", "printed beside", align="right",
-                   awaits=beside.awaits),
+                   metric=beside.metric, awaits=beside.awaits),
             [Printed(beside.values.get(cell.id)) for cell in results.cells],
         )  # fmt: skip
 

@@ -38,7 +38,8 @@ def table(results: Results) -> str:
     to the control. An empty field means that there is no such number."""
     made = results_table(results)
     cells = {cell.id: cell for cell in results.cells}
-    theirs = {column.metric: column for column in made.of_kind("printed")}
+    printed_columns = (*made.of_kind("printed beside"), *made.of_kind("printed"))
+    theirs = {column.metric: column for column in printed_columns}
     rows: list[Sequence[Value]] = []
     for row in made.rows:
         cell = cells[row.key]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
-from harness.store.ledger import Entry
+from harness.store import atomic
+from harness.store.ledger import Entry, FileState
 from harness.store.version import STAGE
 
 DATA = ("fingerprint", "train", "test")
@@ -32,6 +34,33 @@ this machine, or not known."""
 
 MOST_NAMED = 3
 """Fields that a reason names; for more it gives their number."""
+
+
+BEGUN: tuple[FileState, ...] = ("interrupted", "failed")
+"""The states of a stage that was begun, has no result, and does not run."""
+
+
+def other_weights(entry: Entry, parent: Entry | None, *, renewed: bool) -> str:
+    """Why what the stage has measured or trained is not of the weights that its parent will have;
+    "" if it may be.
+
+    Args:
+        renewed: the parent will be run again.
+    """
+    begun = entry.state in BEGUN
+    if renewed:
+        return "is run again" if begun or entry.done else ""
+    if not begun or parent is None or not parent.done:
+        return ""
+    first, newest = entry.folder.attempts()[:1], parent.folder.attempts()[-1:]
+    began, made = (_started(each[0]) if each else "" for each in (first, newest))
+    return "was made after it had begun" if began and began < made else ""
+
+
+def _started(attempt: Path) -> str:
+    """Start of an attempt: UTC, in a form whose order is that of time; "" if not recorded."""
+    found: Any = atomic.read_json(attempt / "attempt.json")
+    return str(found.get("started", "")) if isinstance(found, dict) else ""
 
 
 def why_stale(

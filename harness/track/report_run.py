@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import StoreError
+from harness.redact import places_in
 from harness.spec.registry import metrics
 from harness.store import atomic
 from harness.store.layout import StageFolder, is_name, refuse_link
@@ -197,20 +198,24 @@ class ReportMirror:
     ) -> None:
         more = extras(run)
         more.table("table", tracked(table))
-        more.table("runs", tracked(of_runs))
+        places = _places(of_runs, results, _hosts(self._runs, of_runs))
+        more.table(
+            "runs", tracked([{k: _cleared(v, places) for k, v in row.items()} for row in of_runs])
+        )
         for stage_id in dict.fromkeys(row.get("stage", "") for row in of_runs):
             folder = StageFolder(self._runs / stage_id) if is_name(stage_id) else None
             if folder is not None and (source := lineage.made_or_none(folder)) is not None:
                 more.artifact(source, made=False)
                 self._beat()
         with temporary_folder() as copies:  # the tracker takes a copy of its own
-            more.artifact(self._page(_hosts(self._runs, of_runs), copies), made=True)
+            more.artifact(self._page(places, copies), made=True)
         run.summarise(dict(means(results)), ())
 
-    def _page(self, hosts: Collection[str], copies: Path) -> Artifact:
-        """The report's files as an artifact, without the hosts' names.
+    def _page(self, places: Mapping[str, str], copies: Path) -> Artifact:
+        """The report's files as an artifact, without hosts, users and absolute paths.
 
         Args:
+            places: see `_places`.
             copies: folder for the files that name them.
         """
         files, references = {}, {}
@@ -218,7 +223,7 @@ class ReportMirror:
             if path.suffix not in SHOWN or path.is_symlink() or path.name == self._file.name:
                 continue
             if path.stat().st_size <= LARGEST:
-                files[path.name] = _without(hosts, path, copies)
+                files[path.name] = _without(places, path, copies)
             else:
                 with atomic.opened(path) as file:
                     digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
@@ -244,13 +249,46 @@ def _hosts(runs: Path, rows: Iterable[Mapping[str, str]]) -> set[str]:
     return found
 
 
-def _without(hosts: Collection[str], path: Path, copies: Path) -> Path:
-    """The file; a copy of it, if it names a host before a machine's other properties."""
-    if not hosts or path.suffix == ".png":
+def _places(
+    rows: Iterable[Mapping[str, str]], results: Mapping[str, Any], hosts: Collection[str]
+) -> dict[str, str]:
+    """What the report says of hosts, users and absolute paths -> what is uploaded in its place.
+
+    Args:
+        rows: of the report's runs, each with the detail of its state.
+        hosts: the names of the machines that the stages ran on.
+    """
+    found = {f"{host}, ": "" for host in hosts}
+    found |= {f" on {host}": " on a machine" for host in hosts}
+    warned = results.get("warnings")
+    for said in (
+        *(row.get("detail") or "" for row in rows),
+        *map(str, warned if isinstance(warned, list) else ()),
+    ):
+        found |= places_in(said)
+        found |= dict.fromkeys(_OWNED.findall(said), "belongs to another user")
+    return found
+
+
+_OWNED = re.compile(r"belongs to [^,;]+, uid \d+")
+
+
+def _cleared(text: str, places: Mapping[str, str]) -> str:
+    """Characters may have a backslash before them, as in Markdown and LaTeX."""
+    for place in sorted(places, key=len, reverse=True):
+        form = "".join(rf"\\?{re.escape(letter)}" for letter in place)
+        before = "" if place.startswith((" ", "~")) else r"(?<![\w./-])"
+        after = "" if place.endswith((" ", "/")) else r"(?![\w/-])"
+        text = re.sub(f"{before}{form}{after}", lambda _, place=place: places[place], text)
+    return text
+
+
+def _without(places: Mapping[str, str], path: Path, copies: Path) -> Path:
+    """The file; a copy of it, if it names a place."""
+    if not places or path.suffix == ".png":
         return path
     text = _content(path).decode(errors="surrogateescape")
-    named = "|".join(re.escape(host) for host in sorted(hosts, key=len, reverse=True))
-    cleared = re.sub(rf"(?<![\w.-])(?:{named}), ", "", text)
+    cleared = _cleared(text, places)
     if cleared == text:
         return path
     copy = copies / path.name

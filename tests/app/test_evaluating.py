@@ -337,6 +337,26 @@ def test_settings_count_before_the_data_are_looked_for(place: Path, site: Site) 
     assert further.tasks["knn_flat"].model_dump()["k"] == (2,)
 
 
+def test_the_usual_size_is_the_same_evaluation_said_or_not(site: Site) -> None:
+    usual = evaluating.write("tiny", "photos", site, tasks=["knn"])
+    side = load_recipe(usual.recipe).data.size
+    again = evaluating.write("tiny", "photos", site, tasks=["knn"], size=side)
+    assert (again.recipe, again.new) == (usual.recipe, False)
+
+
+def test_a_recipe_may_be_named_by_digits(place: Path, site: Site) -> None:
+    made = evaluating.write("tiny", "photos", site, tasks=["knn"], to=place / "2024.yaml")
+    assert load_recipe(made.recipe).name == "2024"
+
+
+def test_a_folder_may_be_called_as_a_data_set(place: Path, site: Site) -> None:
+    shutil.copytree(place / "data" / "photos", place / "data" / "mine" / "embedded")
+    made = write(site, on=["embedded", "mine/embedded"], tasks=["knn"])
+    (other,) = made.tasks.values()
+    assert other.data is not None
+    assert other.data.folder == "mine/embedded"
+
+
 @pytest.mark.parametrize("wrong", ["data.images=many", "data.nothing=1", "optim.lr=x"])
 def test_a_setting_that_cannot_be_accepted_writes_nothing(site: Site, wrong: str) -> None:
     with pytest.raises(RecipeError, match=wrong.partition("=")[0]):

@@ -43,6 +43,14 @@ def write(tmp_path: Path, images: Path, **more: Any) -> NewRecipe:
     return made
 
 
+@pytest.mark.parametrize("split", [0.0, 1.0, 10.0, -0.1, float("nan"), float("inf")])
+def test_a_share_that_is_none_is_refused_before_the_folder_is_read(
+    tmp_path: Path, split: float
+) -> None:
+    with pytest.raises(RecipeError, match=f"^--split {split:g}: needs a share"):
+        new_recipe(tmp_path / "my.yaml", tmp_path / "none", split=split)
+
+
 def test_pictures_outside_of_the_data_root(tmp_path: Path) -> None:
     folder = photos(tmp_path / "my photos", 160, "", "2020", "2020/summer")
     (folder / "2020" / "x.png").write_bytes(b"no image")

@@ -9,8 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from launch.world import World, listed
 
+from harness.errors import DiskError
 from harness.store import atomic
 from harness.store.layout import StageFolder
 from harness.store.submission import Array
@@ -43,6 +45,23 @@ def test_it_tells_first_and_deletes_with_yes(moco: Any, world: World) -> None:
     assert (said.code, said.out.splitlines()[-1]) == (0, "deleted 2 MB")
     assert checkpoints(folder) == 1
     assert moco("gc").out == "nothing to delete\n"
+
+
+def test_on_a_full_disk_it_deletes_all_but_copies_of_the_code(
+    moco: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, code = finished(world), copy_of_the_code(world)
+    os.utime(code, (0, 0))
+    assert str(code.name) in moco("gc").out
+
+    def full(*_: object) -> None:
+        raise DiskError("alive.json: the disk is full")
+
+    monkeypatch.setattr("harness.store.submission.claim", full)
+    said = moco("gc", "--yes")
+    assert (said.code, said.out.splitlines()[-1]) == (0, "deleted 2 MB")
+    assert "copies of the code stay this time (alive.json: the disk is full)" in said.out
+    assert (checkpoints(folder), code.exists()) == (1, True)
 
 
 def test_many_are_summed_up(moco: Any, world: World) -> None:

@@ -185,9 +185,14 @@ def test_from_python(tiny: Path) -> None:
     before = made.path.read_bytes()
     assert app.sweep(tiny, site, sets=["optim.lr=0.1,0.2"], seeds=[0, 1]).resumed
     assert made.path.read_bytes() == before, "its title and comments are its user's"
+    assert "\n# moco-harness sweep tiny.yaml --set" in before.decode()
     app.sweep(tiny, site, sets=["optim.lr=0.1,0.2", "about.notes=[n]"], seeds=[0, 1])
     about = load_scale(made.path).about
     assert (about.title, about.notes) == ("T", ("n",))
+    assert made.path.read_text().startswith("# mine\n")
+    made.path.write_text(f"{made.path.read_text()}# also mine\n")
+    with pytest.raises(RecipeError, match="comments"):
+        app.sweep(tiny, site, sets=["optim.lr=0.1,0.2", "about.title=U"], seeds=[0, 1])
     assert len({stage.member.cell for stage in app.plan(made.path, site).stages}) == 3
     broken = app.sweep(tiny, site, sets=["optim.lr=0.1,\n0.2"], name="broken")
     assert len({stage.member.cell for stage in app.plan(broken.path, site).stages}) == 3
@@ -205,6 +210,13 @@ def test_hours_are_those_of_whole_runs(
     """What is left of a run that has begun says nothing of the others."""
     stages = [SimpleNamespace(action=action) for action in actions]
     one = SimpleNamespace(stages=stages, is_beside=lambda _: False, hours=1.0)
-    monkeypatch.setattr("harness.app.planning.plan", lambda *_, **__: one)
-    made = sweeping.draft(tiny, sets=["contrast.momentum=0.5,0.9"])
+    asked: list[str] = []
+
+    def plan(*_: object, sets: list[str]) -> SimpleNamespace:
+        asked[:] = sets
+        return one
+
+    monkeypatch.setattr("harness.app.planning.plan", plan)
+    made = sweeping.draft(tiny, sets=["contrast.momentum=0.5,0.9", "optim.batch=16"])
     assert sweeping.hours(made, tiny, Site(Path("data"), Path("runs"), "cpu", 1, 0.0)) == hours
+    assert asked == ["optim.batch=16", "contrast.momentum=0.5"], "a cell that the sweep has"

@@ -33,6 +33,8 @@ GPUS = {"gpus": 8, "names": ["H100"] * 8, "nccl": True}
         ({}, 8, "auto", "devices", "problem", "not 8"),
         ({}, 8, "cpu", "devices", "ok", "the CPU"),
         (GPUS, 8, "auto", "devices", "ok", "8 GPUs: H100"),
+        (GPUS, 8, "cuda:7", "devices", "ok", "8 GPUs: H100"),
+        (GPUS, 0, "cuda:8", "devices", "problem", "not 9"),
         (GPUS, 8, "auto", "NCCL", "ok", "available"),
         ({**GPUS, "nccl": False}, 8, "auto", "NCCL", "problem", "cannot share a run"),
         ({**GPUS, "gpus": 4}, 8, "auto", "devices", "problem", "sees 4 GPUs"),

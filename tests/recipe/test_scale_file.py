@@ -154,6 +154,15 @@ class TestExtends:
         recipe = load_recipe(write("one.yaml", "extends: moco_v2_imagenet\noptim: {lr: 0.1}\n"))
         assert (recipe.model.head, recipe.optim.lr) == ("mlp", 0.1)
 
+    @pytest.mark.parametrize("beside", ["miniature_tables.yaml", "miniature_tables/own.yaml"])
+    def test_what_is_inherited_stays_though_a_file_beside_has_its_name(
+        self, write: Write, beside: str
+    ) -> None:
+        path = write("mine.yaml", "extends: ablation_momentum_cpu\nseeds: [20]\ncells: [m0.9]\n")
+        before = expanded(path).members
+        write(beside, BASE)
+        assert expanded(path).members == before
+
     def test_a_file_beside_comes_before_a_shipped_one(self, write: Write) -> None:
         write("quickstart.yaml", BASE)
         assert load_recipe(write("a.yaml", "extends: quickstart\n")).optim.lr == 0.06

@@ -137,6 +137,17 @@ def test_evaluated_by_other_code_than_trained_is_stale(make: Make, gather: Colle
     assert text(gather(bench), "m0.9") == f"stale: 40.00, of edition {OLDER}"
 
 
+def test_where_no_run_has_all_the_editions_every_run_is_stale(
+    make: Make, gather: Collected
+) -> None:
+    """The installed code trains as one commit did and evaluates as another."""
+    bench, other = make((0, 1)), "cccccccccccc"
+    for seed, (trained, evaluated) in enumerate(((EDITION, OLDER), (other, EDITION))):
+        bench.pretrain("m0.9", seed, edition=trained)
+        bench.stage("m0.9", seed, "knn", {"knn/top1": 40.0}, edition=evaluated)
+    assert text(gather(bench), "m0.9").count("stale: 40.00") == 2
+
+
 def test_a_result_of_attempts_by_different_code_is_stale(make: Make, gather: Collected) -> None:
     bench = make()
     bench.finish("m0.99", 0, 41.0)

@@ -79,6 +79,15 @@ def test_ours_stand_where_we_ran_them_and_the_papers_where_it_did(
     assert "the paper's (linear probe top-1)" in said
 
 
+def test_one_seed_has_no_deviation(runs: Path, gather: Collected) -> None:
+    bench = Queues(runs, (0,), ablation_changes=AXIS)
+    bench.finish("small", 0, 40.0)
+    (figure,) = axis_figure(gather(bench))
+    assert data(figure)["MoCo"].points == ((64, 40.0, None),)
+    assert figure.caption.startswith("kNN top-1 over number of negatives K: one seed;")
+    assert "deviation" not in figure.caption
+
+
 def strokes(figure: Figure) -> set[str]:
     return set(re.findall(r"stroke: (#[0-9a-f]{6})", figure.svg))
 

@@ -40,6 +40,18 @@ def test_cells_side_by_side_as_in_the_paper(
     file_regression.check(tex(gather(bench)), extension=".tex", encoding="utf-8")
 
 
+@pytest.mark.parametrize("shape", ["down", "across"])
+def test_what_the_scale_changes_in_a_cell_is_a_note(
+    make: Make, gather: Collected, shape: str
+) -> None:
+    bench = make(
+        ablation_changes={"shape": shape},
+        scale_changes={"set_cells": {"m0.9": {"optim.epochs": 3}}},
+    )
+    text = tex(gather(filled(bench, **{"m0.9": 40.0})))
+    assert r"here: optim.epochs = 3" in text.replace(r"\_", "_")
+
+
 def test_a_row_for_each_cell_and_columns_of_several_parts(make: Make, gather: Collected) -> None:
     cells = [
         {"id": "m0.9", "label": "MoCo v1, 200, 256", "set": {}, "printed": 60.6},

@@ -53,6 +53,16 @@ def test_what_is_no_result_has_its_state_and_reason(make: Make, gather: Collecte
     assert (cell["seeds"], cell["n"], cell["mean"], cell["deviation"]) == ("4", "1", "40", "")
 
 
+def test_a_number_that_the_paper_prints_beside_stands_with_its_metric(
+    make: Make, gather: Collected
+) -> None:
+    beside = {"label": "kNN", "numbers": "x", "metric": "knn/top1", "values": {"m0.9": 51.5}}
+    bench = make(ablation_changes={"columns": [beside]})
+    bench.finish("m0.9", 0, 40.0, 50.0)
+    rows = [r for r in read(spreadsheet.table(gather(bench))) if r["cell"] == "m0.9"]
+    assert {r["metric"]: r["printed"] for r in rows} == {"knn/top1": "51.5", "linear/top1": "55.2"}
+
+
 def test_a_label_with_commas_and_quotes_is_one_field(make: Make, gather: Collected) -> None:
     cells = [{"id": "m0.9", "label": 'a, "b"\nc', "set": {}, "printed": 1.0}]
     rows = read(spreadsheet.table(gather(make(ablation_changes={"cells": cells, "claims": []}))))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -160,3 +161,30 @@ def test_no_host_is_named_in_what_is_uploaded(runs: Path, wandb: FakeWandb) -> N
     assert found["report.html"] == b"<li>cpu, Linux</li><li>my-node-7, b</li>"
     assert found["report.md"] == b"nothing of it"
     assert b"node-7" in (folder / "report.html").read_bytes(), "the report itself stays"
+
+
+def test_no_place_of_a_stage_that_has_no_result_is_uploaded(runs: Path, wandb: FakeWandb) -> None:
+    folder = reported(runs)
+    attempt = runs / "tiny-s0.knn-0123456789" / "attempts" / "0001"
+    attempt.mkdir(parents=True, exist_ok=True)
+    (attempt / "attempt.json").write_text(json.dumps({"machine": {"host": "node-7"}}))
+    details = {
+        "process 41 on node-7": "process 41 on a machine",
+        "/home/ann/my_data/cifar10: no data": "…/cifar10: no data",
+        "/x/y_z: belongs to al, uid 1000, mode 0700": "…/y_z: belongs to another user, mode 0700",
+    }
+    rows = [{"stage": "tiny-s0.knn-0123456789", "detail": detail} for detail in details]
+    with (folder / "runs.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, ["stage", "detail"])
+        table.writeheader()
+        table.writerows(rows)
+    (folder / "report.md").write_text("\n".join(details).replace("_", r"\_"))
+    (folder / "report.html").write_text("\n".join(details) + "\nnode-7x base64,/x/y_z/AAA")
+    mirrored(runs, wandb)
+    found = only(wandb.offline)
+    assert found.uploaded["report.md"].decode().splitlines() == [*details.values()]
+    *said, kept = found.uploaded["report.html"].decode().splitlines()
+    assert said == [*details.values()]
+    assert kept == "node-7x base64,/x/y_z/AAA"
+    uploaded = found.tables["runs"]
+    assert [row[uploaded.columns.index("detail")] for row in uploaded.rows] == [*details.values()]

@@ -13,7 +13,7 @@ from harness.launch.rank import run_as
 from harness.launch.spawn import spawned
 from harness.launch.stage_record import describe
 from harness.launch.threads import usual
-from harness.plan import BEGUN, Plan, PlannedStage
+from harness.plan import Plan, PlannedStage
 from harness.recipe.identity import record, spec
 from harness.site import Site
 from harness.stage.execute import Job, pick_device
@@ -21,7 +21,7 @@ from harness.stage.reporter import Reporter
 from harness.store.edition import edition
 from harness.store.layout import StageFolder, stage_folder
 from harness.store.ledger import read_entry
-from harness.store.stale import why_stale
+from harness.store.stale import BEGUN, why_stale
 
 
 def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], bool]) -> Tally:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, StoreError
 from harness.estimate import Computer, elsewhere
 from harness.launch import new_submission, snapshot
 from harness.launch.arrays import arrays, dependency
@@ -182,6 +183,16 @@ class Slurm(Detached):
             aside = _make_folders(plan, array, runs)
             try:
                 job = sbatch.submitted(executor, array, begun.folder, works or [last])
+            except StoreError as error:  # its files cannot be written, so it was not submitted
+                for folder, old in aside:
+                    folder.put_back(old)
+                record = replace(record, arrays=record.arrays[:n])
+                with suppress(StoreError):
+                    submission.write(runs, record)
+                if array.stages or not n:
+                    raise
+                note(f"no job for the report ({error}); write it with `report`")
+                return record
             except HarnessError as error:
                 answer = Queue().ask([array], record.t)
                 silent = isinstance(error, NotSubmitted) and error.silent
