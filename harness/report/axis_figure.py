@@ -109,7 +109,7 @@ def _draw(results: Results, curves: list[_Curve]) -> str:
             )  # fmt: skip
         if ablation.figure.log:
             axes.set_xscale("log", base=2)
-        places = sorted({x for curve in curves for x, *_ in (*curve.ours, *curve.printed)})
+        places = sorted({point[0] for curve in curves for point in (*curve.ours, *curve.printed)})
         axes.set_xticks(places, [f"{x:g}" for x in places])
         axes.minorticks_off()
         axes.set_xlabel(ablation.figure.x).set_parse_math(False)

@@ -275,11 +275,11 @@ _OWNED = re.compile(r"belongs to [^,;]+, uid \d+")
 
 def _cleared(text: str, places: Mapping[str, str]) -> str:
     """Characters may have a backslash before them, as in Markdown and LaTeX."""
-    for place in sorted(places, key=len, reverse=True):
+    for place, new in sorted(places.items(), key=lambda each: -len(each[0])):
         form = "".join(rf"\\?{re.escape(letter)}" for letter in place)
         before = "" if place.startswith((" ", "~")) else r"(?<![\w./-])"
         after = "" if place.endswith((" ", "/")) else r"(?![\w/-])"
-        text = re.sub(f"{before}{form}{after}", lambda _, place=place: places[place], text)
+        text = re.sub(f"{before}{form}{after}", new, text)
     return text
 
 
