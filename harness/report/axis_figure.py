@@ -109,7 +109,8 @@ def _draw(results: Results, curves: list[_Curve]) -> str:
             )  # fmt: skip
         if ablation.figure.log:
             axes.set_xscale("log", base=2)
-        places = sorted({point[0] for curve in curves for point in (*curve.ours, *curve.printed)})
+        ours = {x for curve in curves for x, *_ in curve.ours}
+        places = sorted(ours | {x for curve in curves for x, _ in curve.printed})
         axes.set_xticks(places, [f"{x:g}" for x in places])
         axes.minorticks_off()
         axes.set_xlabel(ablation.figure.x).set_parse_math(False)
