@@ -166,9 +166,10 @@ def _seen_from(folder: str, named: str) -> str:
 
 
 def _beside(folder: str, named: str) -> str:
-    """A folder of images in a form valid from any folder; a data set's name stays."""
+    """A folder of images in a form valid from any folder. What may be a data set's name, or a
+    folder's under the data root, stays."""
     own = Path(folder, os.path.expanduser(named))  # noqa: PTH111
-    return _plain(own) if os.sep in named or own.is_dir() else named
+    return _plain(own) if named.startswith((".", os.sep, "~")) else named
 
 
 def _plain(path: Path) -> str:

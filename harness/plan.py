@@ -285,9 +285,9 @@ def make_plan(
             elif stale:
                 action, why = ("again" if again else "skip"), stale
             elif action != "busy" and (
-                other := other_weights(entry, above, renewed=parent in renewed)
+                renew := other_weights(entry, by_name.get(parent or ""), renewed=parent in renewed)
             ):
-                action, why = "again", f"{entry.state}, and {parent} {other}"
+                action, why = "again", f"{entry.state}, and {parent} {renew}"
             if action == "again":
                 renewed.add(name)
             made = estimate.steps_done(entry.folder) if action in ("resume", "retry") else 0

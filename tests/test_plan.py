@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -184,6 +185,8 @@ def test_what_began_before_its_pre_training_was_made_anew_is_begun_again(
     assert actions(recipe, runs) == ["skip", "run", "resume"]
     record.write_text(json.dumps({"started": "2026-11-30T11:00:00Z"}))
     assert actions(recipe, runs) == ["skip", "run", "again"]
+    shutil.rmtree(folder(made, "pretrain", runs).path)
+    assert actions(recipe, runs) == ["run", "run", "again"]
 
 
 def test_an_older_edition_is_skipped_and_named(recipe: Path, runs: Path) -> None:
@@ -342,16 +345,6 @@ def test_what_a_job_has_is_left_to_it(recipe: Path, runs: Path) -> None:
     assert with_jobs(recipe, runs, "other", pretrain=waits) == [f"busy: {why}"] * 3
     over = ScheduledJob(state="FAILED", live=False)
     assert with_jobs(recipe, runs, pretrain=over) == ["run", "run", "run"]
-
-
-def test_what_a_background_job_will_run_again_is_left_to_it(recipe: Path, runs: Path) -> None:
-    """It sets the old result aside when its turn comes."""
-    made = make_plan(recipe, [], runs)
-    finish(folder(made, "pretrain", runs), edition="0123456789ab")
-    jobs = {made.stages[0].id: ScheduledJob()}
-    actions = [s.action for s in make_plan(recipe, [], runs, again=True, jobs=jobs).stages]
-    assert actions == ["busy", "busy", "busy"]
-    assert make_plan(recipe, [], runs, jobs=jobs).stages[0].action == "skip"
 
 
 def test_what_a_job_may_have_is_left_to_it_too(recipe: Path, runs: Path) -> None:

@@ -22,7 +22,8 @@ class PlanWithJobs:
 
     plan: Plan
     jobs: Mapping[str, JobState]
-    """By stage id, the state of the newest job of each unfinished stage of the plan."""
+    """By stage id, the state of the newest job of each unfinished stage of the plan, and the live
+    jobs of those that are to be run again."""
     submissions: Sequence[Submission]
     numbers: Mapping[str, str]
     """By an array's name, the job that the scheduler lists under it."""
@@ -75,7 +76,8 @@ def plan_with_jobs(
     if not open_ & submission.newest(submissions).keys():
         return PlanWithJobs(plan, {}, submissions, {}, ())
     answer = newest_jobs(runs, submissions, open_, Schedulers())
-    jobs = dict(answer.states)
+    done = {stage.id for stage in plan.stages if stage.entry.done}
+    jobs = {id_: job for id_, job in answer.states.items() if job.live or id_ not in done}
     if alone:
         jobs = {stage: job for stage, job in jobs.items() if job.state != "SUBMITTING"}
     plan = make_plan(

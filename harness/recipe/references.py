@@ -54,7 +54,8 @@ def named_from(folder: Path, file: Path) -> str:
     it means something beside the folder's files; else the relative path."""
     real = Path(os.path.realpath(file))
     beside = (folder / real.stem, folder / f"{real.stem}.yaml")
-    if real.parent == shipped("recipes") and not any(map(os.path.lexists, beside)):
+    others = (each for each in beside if os.path.lexists(each) and each.resolve() != real)
+    if real.parent == shipped("recipes") and not any(others):
         return real.stem
     return os.path.relpath(real, os.path.realpath(folder))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -132,6 +133,6 @@ def _add(axes: Any, curve: _Curve, colour: str) -> Any:
     ours = sorted(curve.ours, key=lambda point: point[:2])
     x, y, bars = zip(*ours, strict=True) if ours else ((), (), ())
     if any(bars):
-        shown = [bar or 0.0 for bar in bars]
+        shown = [math.nan if bar is None else bar for bar in bars]
         axes.errorbar(x, y, shown, color=colour, linestyle="none", capsize=3, linewidth=1)
     return axes.plot(x, y, label=curve.label, color=colour, linewidth=1.6, marker="o")[0]

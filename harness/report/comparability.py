@@ -31,7 +31,7 @@ class Comparability:
         if none is."""
         if outcome.copied:
             return outcome.copied
-        if metric in COSTS and run.device != self.device:
+        if metric in COSTS and self.device and run.device != self.device:
             return f"on {run.device}, but the column is from {self.device}"
         data = self.fingerprints.get(run.data_key, "")
         others = not set(outcome.fingerprints) <= {data} or any(

@@ -14,7 +14,7 @@ from harness.recipe.ablation import Ablation
 from harness.report.collect import Results
 from harness.report.results_table import results_table
 from harness.report.table import Column, Label, Measurement, Printed, Row, Table
-from harness.report.table_text import NOTHING, measurement, printed_lines
+from harness.report.table_text import NOTHING, measurement, printed_lines, remarks
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class _PaperLayout:
             label = self._table.at(row, self._label, Label)
             several = len(heads) > 1 and row.in_paper
             first, *rest = label.text.split(", ") if several else [label.text]
-            places = [layout.entry([first, *_remarks(label)]), *map(Entry, rest)]
+            places = [layout.entry([first, *remarks(label)]), *map(Entry, rest)]
             places += [Entry()] * (len(heads) - len(places))
             places += [self._theirs(row, column) for column in self._printed]
             places += [self._ours(row, column) for column in self._measured]
@@ -107,7 +107,7 @@ class _PaperLayout:
         metrics."""
         layout, rows = self.layout, self._table.rows
         labels = [self._table.at(row, self._label, Label) for row in rows]
-        names = (layout.entry([label.text, *_remarks(label)]) for label in labels)
+        names = (layout.entry([label.text, *remarks(label)]) for label in labels)
         layout.head = (Entry(self._label.label), *names)
         for paper in self._printed[:1]:
             layout.rows.append((_whose(paper), *(self._theirs(row, paper) for row in rows)))
@@ -142,7 +142,7 @@ class _PaperLayout:
             label = self._table.at(row, self._label, Label)
             if row.emphasis:
                 layout.notes.append(("", self._in_words(row)))
-            elif said := _remarks(label):
+            elif said := remarks(label):
                 layout.notes.append(("", f"{label.text}: {', '.join(said)}"))
 
     def _parts(self) -> list[str]:
@@ -176,14 +176,9 @@ class _PaperLayout:
     def _in_words(self, row: Row) -> str:
         """A row that has no place in the grid, as text."""
         label = self._table.at(row, self._label, Label)
-        name = " ".join([label.text, *(f"({line})" for line in _remarks(label))])
+        name = " ".join([label.text, *(f"({line})" for line in remarks(label))])
         said = (f"{_named(c)} {', '.join(self._lines(row, c))}" for c in self._measured)
         return f"{name}: {'; '.join(said)}"
-
-
-def _remarks(label: Label) -> list[str]:
-    """What a row's name does not say: the scale's own changes, and files of initial weights."""
-    return [*([f"here: {label.changed}"] if label.changed else []), *label.weights]
 
 
 def _named(column: Column) -> str:

@@ -32,7 +32,8 @@ def published(runs: Path) -> dict[str, Any] | None:
 def above(folder: Path, levels: int = 1) -> Path:
     """The folder that many levels above, also of `.` and of a path with `..`, for which
     `Path.parent` gives another one."""
-    place = os.path.abspath(folder)  # noqa: PTH100
+    behind_links = os.pardir in folder.parts  # `..` after a link is above where it leads
+    place = (os.path.realpath if behind_links else os.path.abspath)(folder)
     for _ in range(levels):
         place = os.path.dirname(place)  # noqa: PTH120
     return Path(place if folder.is_absolute() else os.path.relpath(place))

@@ -120,7 +120,10 @@ def figure_numbers(figures: Sequence[Figure]) -> str:
     lines = []
     for figure in figures:
         for each in figure.data:
-            points = [[float(f"{value:.6g}") for value in point] for point in each.points]
+            points = [
+                [None if value is None else float(f"{value:.6g}") for value in point]
+                for point in each.points
+            ]
             said = {"figure": figure.name, "series": each.label, "columns": each.columns}
             line = json.dumps({**said, "points": points}, ensure_ascii=False)
             lines.append(escaped_json(line))

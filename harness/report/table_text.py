@@ -60,8 +60,7 @@ def text(cell: Cell) -> Text:
         case Text():
             return cell
         case Label():
-            changed = [f"here: {cell.changed}"] if cell.changed else []
-            return Text("\n".join([cell.text, *changed, *cell.weights]))
+            return Text("\n".join([cell.text, *remarks(cell)]))
         case Printed():
             return Text("\n".join(printed_lines(cell)))
         case Measurement():
@@ -200,6 +199,11 @@ def upright(table: Table, most: int = WIDEST) -> Table:
         for n, column in enumerate(others, 1)
     )
     return Table(columns, rows, table.cards)
+
+
+def remarks(label: Label) -> list[str]:
+    """What a row's name does not say: the scale's own changes, and files of initial weights."""
+    return [*([f"here: {label.changed}"] if label.changed else []), *label.weights]
 
 
 def quoted(labels: Iterable[str]) -> str:

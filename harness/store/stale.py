@@ -41,8 +41,8 @@ BEGUN: tuple[FileState, ...] = ("interrupted", "failed")
 
 
 def other_weights(entry: Entry, parent: Entry | None, *, renewed: bool) -> str:
-    """Why what the stage has measured or trained is not of the weights that its parent will have;
-    "" if it may be.
+    """Why what the stage has measured or trained is not of the weights that its parent has or will
+    have; "" if it may be.
 
     Args:
         renewed: the parent will be run again.
@@ -50,16 +50,24 @@ def other_weights(entry: Entry, parent: Entry | None, *, renewed: bool) -> str:
     begun = entry.state in BEGUN
     if renewed:
         return "is run again" if begun or entry.done else ""
-    if not begun or parent is None or not parent.done:
+    if not begun or parent is None:
         return ""
-    first, newest = entry.folder.attempts()[:1], parent.folder.attempts()[-1:]
-    began, made = (_started(each[0]) if each else "" for each in (first, newest))
+    if parent.state == "absent":
+        return "is not there any more"
+    if parent.state not in ("finished", *BEGUN):
+        return ""
+    began = next(filter(None, map(_started, entry.folder.attempts())), "")
+    made = next(filter(None, map(_started, reversed(parent.folder.attempts()))), "")
     return "was made after it had begun" if began and began < made else ""
 
 
 def _started(attempt: Path) -> str:
-    """Start of an attempt: UTC, in a form whose order is that of time; "" if not recorded."""
-    found: Any = atomic.read_json(attempt / "attempt.json")
+    """Start of an attempt: UTC, in a form whose order is that of time; "" if it is not recorded, or
+    if the record is damaged."""
+    try:
+        found: Any = atomic.read_json(attempt / "attempt.json")
+    except StoreError:
+        return ""
     return str(found.get("started", "")) if isinstance(found, dict) else ""
 
 

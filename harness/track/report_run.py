@@ -199,9 +199,7 @@ class ReportMirror:
         more = extras(run)
         more.table("table", tracked(table))
         places = _places(of_runs, results, _hosts(self._runs, of_runs))
-        more.table(
-            "runs", tracked([{k: _cleared(v, places) for k, v in row.items()} for row in of_runs])
-        )
+        more.table("runs", tracked([_row(row, places) for row in of_runs]))
         for stage_id in dict.fromkeys(row.get("stage", "") for row in of_runs):
             folder = StageFolder(self._runs / stage_id) if is_name(stage_id) else None
             if folder is not None and (source := lineage.made_or_none(folder)) is not None:
@@ -259,7 +257,6 @@ def _places(
         hosts: the names of the machines that the stages ran on.
     """
     found = {f"{host}, ": "" for host in hosts}
-    found |= {f" on {host}": " on a machine" for host in hosts}
     warned = results.get("warnings")
     for said in (
         *(row.get("detail") or "" for row in rows),
@@ -267,10 +264,16 @@ def _places(
     ):
         found |= places_in(said)
         found |= dict.fromkeys(_OWNED.findall(said), "belongs to another user")
+        found |= dict.fromkeys(_HELD.findall(said), "another process")
     return found
 
 
 _OWNED = re.compile(r"belongs to [^,;]+, uid \d+")
+_HELD = re.compile(r"process \d+ on [\w.-]+")
+
+
+def _row(row: Mapping[str, str], places: Mapping[str, str]) -> dict[str, str]:
+    return {k: _cleared(v, places) if isinstance(v, str) else v for k, v in row.items()}
 
 
 def _cleared(text: str, places: Mapping[str, str]) -> str:

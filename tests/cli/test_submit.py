@@ -16,9 +16,12 @@ import pytest
 from pytest_regressions.file_regression import FileRegressionFixture
 
 from cli.fake_slurm import listed
+from harness.errors import DiskError
 from harness.launch import job_file
 from harness.launch.local import launcher as local
+from harness.launch.slurm import sbatch
 from harness.store import submission
+from harness.store.submission import Array
 
 
 def plain(text: str, place: Path) -> str:
@@ -175,6 +178,27 @@ def test_what_is_refused_again_keeps_its_old_results(
     assert len(list(Path("runs/aside").iterdir())) == 8
     for stage in results():
         assert Path("runs", stage, "stage.json").exists()
+
+
+def test_on_a_full_disk_it_says_so_and_keeps_the_old_results(
+    moco: Any, slurm: Path, stale: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted = sbatch.submitted
+
+    def full(executor: Any, array: Array, *more: Any) -> str:
+        if array.kind == "linear":
+            raise DiskError("submissions/x: the disk is full; free some space")
+        return submitted(executor, array, *more)
+
+    monkeypatch.setattr(sbatch, "submitted", full)
+    said = moco("run", "scale.yaml", "--site", slurm, "--again")
+    assert said.code == 4
+    assert "the disk is full" in said.err
+    assert "SLURM" not in said.err
+    assert "2 earlier arrays were submitted (8 stages)" in said.all
+    assert results() == {id_: text for id_, text in stale.items() if ".linear-" in id_}
+    newest = submission.everything(Path("runs"))[-1]
+    assert [array.kind for array in newest.arrays] == ["pretrain", "knn"]
 
 
 def test_where_a_job_may_have_been_made_the_old_results_stay_aside(

@@ -35,7 +35,8 @@ SECRETS = (
     "-----BEGIN PRIVATE KEY-----\nMII",
     "export WANDB_API_KEY='abcdef0123456789abcdef0123'", "Bearer abcdef0123456789abcdef",
     "WANDB_API_KEY = 'abcdef0123456789abcdef'", '"api_key": "abcdef0123456789abcdef"',
-    "hf_token: abcdef0123456789abcdef", "Authorization: Basic abcdef0123456789abcdef==",
+    "Bearer abcdefabcdefabcdefabcdef", "hf_token: abcdef0123456789abcdef",
+    "Authorization: Basic abcdef0123456789abcdef==",
 )  # fmt: skip
 
 
@@ -57,7 +58,9 @@ def test_what_is_secret_is_seen_and_hidden(text: str) -> None:
      "d0fc95298a06", "https://github.com/facebookresearch/moco",
      "sha256: 0123456789abcdef0123456789abcdef",
      "git@github.com:x/y.git", "mean: 50 @ 200", "/scratch/key/data", "a key encoder's momentum",
-     "token: Mapping[str, Any]", "unexpected token: a_long_name_of_something",
+     "token: Mapping[str, Any]", "basic torch/nn/modules/conv2d.py",
+     "token = secrets.token_hex(16)", "next_token = tokenizer.decode(ids[0:1])",
+     "the token: https://docs.example.org/v2/page", "unexpected token: a_long_name_of_something",
      "export HF_TOKEN=$(cat ~/.token)", "API_KEY=/run/secrets/of-the-site"],
 )  # fmt: skip
 def test_what_is_not_is_left_alone(text: str) -> None:

@@ -19,7 +19,7 @@ from harness.launch.newest_jobs import Schedulers, newest_jobs
 from harness.launch.slurm.jobs import GRACE_S
 from harness.launch.status import StatusReader
 from harness.plan import make_plan
-from harness.store import submission
+from harness.store import atomic, submission
 from harness.store.layout import StageFolder
 from harness.store.liveness import identity
 from harness.store.submission import Array
@@ -274,6 +274,24 @@ def test_a_heart_that_beats_is_left_alone_though_slurm_knows_no_job(
     world.submit(folder, ago_s=7200)
     world.attempt(folder, job="12")
     assert planned(world, tiny)[::2] == ("busy", "running")
+
+
+@pytest.mark.parametrize(
+    ("state", "cluster", "action"), [("RUNNING", "", "busy"), ("", "there", "again")]
+)
+def test_what_is_run_again_is_left_to_a_live_job_alone(
+    world: World, tiny: Path, state: str, cluster: str, action: str
+) -> None:
+    """A background job sets the old result aside when it begins; an unknown job of a result that
+    is there stops nobody."""
+    folder = create(world, tiny)
+    atomic.write_json(folder.path / "result.json", {"state": "finished", "edition": "old"})
+    made = world.submit(folder, cluster=cluster)
+    if state:
+        world.says("squeue", listed(made, "12", state))
+    found = plan_with_jobs.plan_with_jobs(tiny, [], world.root, again=True)
+    assert found.plan.stages[0].action == action
+    found.check()
 
 
 def test_a_plan_says_on_which_cluster_and_what_to_do(world: World, tiny: Path) -> None:

@@ -15,7 +15,7 @@ from harness.plan import make_plan
 from harness.recipe.load import load_recipe
 from harness.report import corruptions as module
 from harness.report.collect import Results, collect_single
-from harness.report.corruptions import ALEXNET, corruption_lines, corruptions
+from harness.report.corruptions import ALEXNET, Corruptions, corruption_lines, corruptions
 from harness.report.document import compose
 from harness.report.results_json import as_json
 from harness.store.edition import Editions
@@ -103,6 +103,19 @@ def test_mce_is_the_mean_of_each_corruptions_error_over_alexnets(tmp_path: Path)
     assert "mCE 96.67 %" in line
     assert as_json(results, [], [])["corruptions"][0]["mce"] == found.mce
     assert "mCE 96.67 %" in str(compose(results, []))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "of", "said"),
+    [(1, 1, ""), (1, 3, ", mean of 1 of 3 seeds"), (3, 3, ", mean of 3 seeds")],
+)
+def test_it_says_over_how_many_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seeds: int, of: int, said: str
+) -> None:
+    found = Corruptions("c", "C", "knn/top1", "imagenet-c", 75.0, None, seeds, of)
+    monkeypatch.setattr("harness.report.corruptions.corruptions", lambda _: [found])
+    (line,) = corruption_lines(collected(tmp_path))
+    assert line.endswith(f"75.00 %{said}")
 
 
 @pytest.mark.usefixtures("few")

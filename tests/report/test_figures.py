@@ -86,6 +86,7 @@ def test_one_seed_has_no_deviation(runs: Path, gather: Collected) -> None:
     assert data(figure)["MoCo"].points == ((64, 40.0, None),)
     assert figure.caption.startswith("kNN top-1 over number of negatives K: one seed;")
     assert "deviation" not in figure.caption
+    assert json.loads(figure_numbers([figure]))[0]["points"] == [[64.0, 40.0, None]]
 
 
 def strokes(figure: Figure) -> set[str]:

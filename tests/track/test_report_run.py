@@ -169,7 +169,7 @@ def test_no_place_of_a_stage_that_has_no_result_is_uploaded(runs: Path, wandb: F
     attempt.mkdir(parents=True, exist_ok=True)
     (attempt / "attempt.json").write_text(json.dumps({"machine": {"host": "node-7"}}))
     details = {
-        "process 41 on node-7": "process 41 on a machine",
+        "process 41 on node-8 is stopped": "another process is stopped",
         "/home/ann/my_data/cifar10: no data": "…/cifar10: no data",
         "/x/y_z: belongs to al, uid 1000, mode 0700": "…/y_z: belongs to another user, mode 0700",
     }

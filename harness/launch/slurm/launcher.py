@@ -190,6 +190,9 @@ class Slurm(Detached):
                 with suppress(StoreError):
                     submission.write(runs, record)
                 if array.stages or not n:
+                    if n:
+                        before = sum(len(each.stages) for each in record.arrays)
+                        note(f"{n} earlier arrays were submitted ({before} stages)")
                     raise
                 note(f"no job for the report ({error}); write it with `report`")
                 return record
