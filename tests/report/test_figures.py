@@ -226,7 +226,7 @@ def test_stale_runs_are_not_drawn(make: Make, gather: Collected) -> None:
     bench.finish("m0.9", 1, 80.0, edition=OLDER)
     (knn, _) = curves_figures(gather(bench))
     assert [len(series.points[0]) for series in knn.data] == [4]
-    assert max(greatest for _, _, _, greatest in knn.data[0].points) == 40.0  # type: ignore[misc]
+    assert max(greatest for _, _, _, greatest in knn.data[0].points) == 40.0  # type: ignore[misc, type-var]
 
 
 def test_a_stale_pre_training_that_nothing_was_evaluated_of_is_not_drawn(
@@ -239,7 +239,7 @@ def test_a_stale_pre_training_that_nothing_was_evaluated_of_is_not_drawn(
     found = gather(bench)
     assert found.warnings[0].startswith("Stale: m0.9 (seed 2).")
     (knn, loss) = curves_figures(found)
-    assert max(greatest for _, _, _, greatest in data(knn)["0.9"].points) == 40.0  # type: ignore[misc]
+    assert max(greatest for _, _, _, greatest in data(knn)["0.9"].points) == 40.0  # type: ignore[misc, type-var]
     _, _, least, greatest = data(loss)["0.9"].points[0]
     assert greatest / least == pytest.approx(1.02), "of seeds 0 and 1"  # type: ignore[operator]
 
