@@ -144,7 +144,11 @@ def _lines(
                 for each in printed
                 if (each.cell, each.metric) == (cell.id, metric) and each.points[-1][0] <= last
             ]
-            found.append(Line(cell, tuple(map(curve, runs)), diverged, theirs[0] if theirs else ()))
+            beside = theirs[0] if theirs else ()
+            if runs[0].recipe.optim.steps is not None:  # stopped early: of theirs the same part
+                end = math.ceil(max(curve(run)[-1][0] for run in runs))
+                beside = tuple(point for point in beside if point[0] <= end)
+            found.append(Line(cell, tuple(map(curve, runs)), diverged, beside))
     return tuple(found)
 
 

@@ -202,6 +202,19 @@ def test_a_printed_curve_beside_which_ours_would_be_a_dot_is_not_drawn(
         assert ("0.9, the paper's" in data(knn)) is drawn
 
 
+def test_beside_a_run_that_stopped_early_the_same_part_of_a_printed_curve_is_drawn(
+    make: Make, gather: Collected
+) -> None:
+    points = [[1, 6.9], [2, 7.2], [3, 7.1], [20, 4.3]]
+    curve = {"cell": "m0.9", "metric": "train/loss", "numbers": "y", "points": points}
+    bench = make(ablation_changes={"curves": [curve]}, recipe_changes={"optim__steps": 3})
+    records = [{"step": n, "epoch": 0.6 * n, "train/loss": 7.0} for n in (1, 2, 3)]
+    bench.pretrain("m0.9", 0, records=records)
+    bench.stage("m0.9", 0, "knn", {"knn/top1": 40.0})
+    (loss,) = curves_figures(gather(bench))
+    assert data(loss)["0.9, the paper's"].points == ((1.0, 6.9), (2.0, 7.2))
+
+
 @pytest.mark.parametrize(("named", "drawn"), [("cifar10_demo.asym-200", True), ("no.such", False)])
 def test_a_single_recipe_shows_the_curves_that_it_names(
     make: Make, named: str, drawn: bool
