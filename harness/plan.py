@@ -269,7 +269,7 @@ def make_plan(
             parent = each.parent
             above = by_name[parent] if parent else None
             stale = _stale(entry, above, member.recipe, name, inputs)
-            # a background job has its stale stages until it has begun them again
+            # in the queue of a background job, a stage keeps its stale result until it begins
             asked = job is not None and (not entry.done or (again and stale and job.live))
             said = _job(job) if job is not None and asked else ""
             if said:

@@ -51,7 +51,7 @@ def referred(path: Path, name: str, prefix: str) -> Path:
 
 def named_from(folder: Path, file: Path) -> str:
     """The name by which a file in `folder` refers to `file`: of a shipped recipe its name, unless
-    it means something beside the folder's files; else the relative path."""
+    another file in `folder` has it; else the relative path."""
     real = Path(os.path.realpath(file))
     beside = (folder / real.stem, folder / f"{real.stem}.yaml")
     others = (each for each in beside if os.path.lexists(each) and each.resolve() != real)

@@ -250,7 +250,9 @@ def _not_whole(ablations: Path, found: Found) -> Iterator[str]:
         if not table.of_paper or table.variant_of is not None:
             continue
         of = {
-            name: said for name, said in found.items() if whole.get(said["ablation"]) == table.name
+            name: said
+            for name, said in found.items()
+            if whole.get(said["ablation"]) == table.name and _has_runs(said)
         }
         rows = Counter(cell.printed for cell in table.cells if cell.set is not None)
         ran: Counter[Any] = Counter()

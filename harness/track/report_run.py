@@ -280,7 +280,7 @@ def _cleared(text: str, places: Mapping[str, str]) -> str:
     """Characters may have a backslash before them, as in Markdown and LaTeX."""
     for place, new in sorted(places.items(), key=lambda each: -len(each[0])):
         form = "".join(rf"\\?{re.escape(letter)}" for letter in place)
-        before = "" if place.startswith((" ", "~")) else r"(?<![\w./-])"
+        before = "" if place.startswith("~") else r"(?<![\w./-])"
         after = "" if place.endswith((" ", "/")) else r"(?![\w/-])"
         text = re.sub(f"{before}{form}{after}", new, text)
     return text
