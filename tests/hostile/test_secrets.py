@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import forked
@@ -117,6 +118,11 @@ def test_a_whole_run_keeps_none(tmp_path: Path, words: str) -> None:
         process = forked.start(command, *line, said=said, env=env)
         process.join(500)
         assert process.exitcode is not None
+    until = time.monotonic() + 120
+    logs = list(runs.glob(".wandb-follow/*.log"))
+    while not all(log.read_text().endswith("ended\n") for log in logs):
+        assert time.monotonic() < until, "the followers end soon after what they follow"
+        time.sleep(0.1)
     printed = said.read_bytes()
     assert b"Traceback" not in printed
     assert runs.exists()

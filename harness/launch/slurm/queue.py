@@ -124,8 +124,10 @@ class Queue:
             if controller or there.state not in _MAY_COME_BACK:
                 # squeue's reason has more detail, except who cancelled
                 reason = there.reason or (here.reason if here else "")
-                self._over[element] = replace(there, reason=reason)
-                return self._over[element]
+                there = replace(there, reason=reason)
+                if there.exit:
+                    self._over[element] = there
+                return there
             return replace(there, state="UNKNOWN")
         if here is not None:  # the controller says it is over; accounting lags or is absent
             if answered is None:
@@ -240,6 +242,8 @@ def _accounted(job: str, state: str, exit_: str, node: str, reason: str) -> JobS
         reason = f"by {_user(rest.removeprefix('by '))}" if rest.startswith("by ") else ""
     reason = "" if reason == "None" else reason
     node = "" if node == "None assigned" else node
+    if word == "FAILED" and exit_ == "0:0":
+        exit_ = ""  # it has heard of the job's start, after its end, and not yet of its exit code
     return _state(job, word, reason, node, exit_)
 
 

@@ -161,6 +161,15 @@ def test_a_controller_that_is_down(world: World) -> None:
     assert found.jobs["680221_4"].state == "UNKNOWN"
 
 
+def test_accounting_that_has_not_heard_of_the_end_yet_is_asked_again(world: World) -> None:
+    """A job's start, written late, has the present state and no exit code."""
+    asking = Queue()
+    for told, code in (("0:0", ""), ("0:9", "0:9"), ("0:0", "0:9")):
+        world.says("sacct", f"680223|FAILED|{told}|n2|moco-a-2|None\n")
+        job = asking.ask([ALONE], 0.0).jobs["680223"]
+        assert (job.state, job.exit) == ("FAILED", code)
+
+
 @pytest.mark.parametrize("word", ["NODE_FAIL", "PREEMPTED"])
 def test_without_the_controller_a_lost_node_is_not_the_end(world: World, word: str) -> None:
     world.says("sacct", f"680223|{word}|0:0|n1|moco-a-2|None\n")
