@@ -34,16 +34,17 @@ def test_the_traceback_of_a_run_without_a_job(world: World) -> None:
     assert sources(world.root, folder.id) == [], "the newest attempt's alone"
 
 
-def test_whichever_is_newer(world: World) -> None:
+@pytest.mark.parametrize("on", ["slurm", "local"])
+def test_whichever_is_newer(world: World, on: str) -> None:
     folder = world.stage()
-    made = world.submit(folder, job="12")
+    made = world.submit(folder, on=on, job="12")
     log = world.log(made, "12")
-    world.attempt(folder, job="12", how="interrupted")
+    world.attempt(folder, on=on, job="12", how="interrupted")
     assert log in sources(world.root, folder.id)
     attempt = world.attempt(folder, how="failed")
     (attempt / "traceback.txt").write_text("Traceback\n")
     assert sources(world.root, folder.id) == [attempt / "traceback.txt"]
-    again = world.submit(folder, job="13", ago_s=-1)
+    again = world.submit(folder, on=on, job="13", ago_s=-1)
     assert sources(world.root, folder.id) == [attempt / "traceback.txt"], "no log of it yet"
     log = world.log(again, "13")
     assert log in sources(world.root, folder.id)

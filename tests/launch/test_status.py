@@ -145,6 +145,19 @@ def test_a_child_that_lost_its_turn_in_the_background(world: World) -> None:
     assert rows(world)[child.id].why == f"its parent {parent.id} failed"
 
 
+def test_a_run_in_the_terminal_after_a_background_job(world: World) -> None:
+    folder = world.stage()
+    made = world.submit(folder, on="local", job="99999999")
+    ours = {"on": "local", "job": "99999999", "host": made.host}
+    world.attempt(folder, how="interrupted", message="killed", **ours)
+    assert rows(world)[folder.id].submission == made
+    world.attempt(folder, how="failed", message="no data", host=made.host)
+    row = rows(world)[folder.id]
+    assert (row.state, row.why, row.submission) == ("failed", "no data", None)
+    world.attempt(folder, how="failed", message="no such device", **{**ours, "host": "n7"})
+    assert rows(world)[folder.id].submission is None, "another machine's process of that number"
+
+
 # ---- a look and the next
 
 

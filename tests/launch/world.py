@@ -78,6 +78,8 @@ class World:
         folder: StageFolder,
         *,
         job: str = "",
+        on: str = "slurm",
+        host: str = "n7",
         how: str = "",
         message: str = "",
         silent_s: float = 0.0,
@@ -86,9 +88,9 @@ class World:
         """A life of the stage on another machine; it ended so, or is `silent_s` seconds quiet."""
         path = folder.path / "attempts" / f"{len(folder.attempts()) + 1:04d}"
         path.mkdir()
-        who: dict[str, Any] = {"host": "n7", "boot": "other", "pid": 321, "born": "1"}
+        who: dict[str, Any] = {"host": host, "boot": "other", "pid": 321, "born": "1"}
         if job:
-            who["slurm"] = {"job": job, "restart": 0, "cluster": "here"}
+            who[on] = {"job": job, "restart": 0, "cluster": "here"}
         atomic.write_json(path / "alive.json", who)
         (path / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
         if how:

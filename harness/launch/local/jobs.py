@@ -14,7 +14,6 @@ from harness.launch.signals import terminate
 from harness.plan import over
 from harness.store import clock
 from harness.store.layout import StageFolder
-from harness.store.liveness import job_of
 from harness.store.operating_system import command_line
 from harness.store.submission import Array, Submission, submitting
 
@@ -44,8 +43,8 @@ class Processes(Jobs):
         return found, ()
 
     def is_of(self, last: LastAttempt, made: Submission, job: JobState) -> bool:
-        del job
-        return job_of(last.who) is None and last.host == made.host and last.began >= made.t
+        same = last.of(made.on, job.job, made.cluster)  # a process's number, which is used again
+        return same and last.host == made.host and last.began >= made.t
 
     def cannot_stop(self, made: Submission, job: JobState) -> str:
         if made.host == socket.gethostname():
