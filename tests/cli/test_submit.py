@@ -289,4 +289,6 @@ def test_in_the_background_of_this_machine(moco: Any, tiny: Path) -> None:
     while not page.exists():
         assert time.monotonic() < began + 100
         time.sleep(0.1)
+    who = json.loads(next(Path("runs").glob("*/attempts/0001/alive.json")).read_text())
+    assert who["local"]["job"] == job
     assert moco("run", tiny, *once).idle
