@@ -22,6 +22,7 @@ from harness.plan import make_plan
 from harness.store import atomic, submission
 from harness.store.layout import StageFolder
 from harness.store.liveness import identity
+from harness.store.operating_system import boot
 from harness.store.submission import Array
 
 
@@ -134,6 +135,29 @@ def test_a_background_job_of_another_machine_is_known_by_its_stages(world: World
     assert by_stage(world)[one.id].state == "GONE"
     world.attempt(two, silent_s=FAR_SILENCE_S / 2)
     assert by_stage(world)[one.id].state == "UNKNOWN"
+
+
+@pytest.mark.parametrize("hidden", ["container", "processes"])
+def test_so_is_one_whose_process_cannot_be_seen(
+    world: World, monkeypatch: pytest.MonkeyPatch, hidden: str
+) -> None:
+    one, two = world.stage(), world.stage(run="tiny-s1")
+    number, _, _ = boot().partition(" ")
+    elsewhere = {"boot": f"{number} pid:[1]"} if hidden == "container" else {}
+    world.submit(one, two, on="local", job="1", ago_s=2 * FAR_SILENCE_S, submitter=elsewhere)
+    if hidden == "processes":
+        monkeypatch.setattr("harness.store.operating_system.start_time", lambda _: "")
+    assert by_stage(world)[one.id].state == "GONE"
+    world.attempt(two, silent_s=FAR_SILENCE_S / 2)
+    found = by_stage(world)[one.id]
+    assert found.state == "UNKNOWN"
+    assert hidden in found.reason
+
+
+def test_a_background_job_before_a_reboot_has_ended(world: World) -> None:
+    stage = world.stage()
+    world.submit(stage, on="local", job="1", ago_s=1, submitter={"boot": "other pid:[1]"})
+    assert by_stage(world)[stage.id].state == "GONE"
 
 
 def test_old_numbers_are_not_asked_for(world: World) -> None:

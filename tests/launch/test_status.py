@@ -148,13 +148,12 @@ def test_a_child_that_lost_its_turn_in_the_background(world: World) -> None:
 def test_a_run_in_the_terminal_after_a_background_job(world: World) -> None:
     folder = world.stage()
     made = world.submit(folder, on="local", job="99999999")
-    ours = {"on": "local", "job": "99999999", "host": made.host}
-    world.attempt(folder, how="interrupted", message="killed", **ours)
+    world.attempt(folder, on="local", job="99999999", host=made.host, how="interrupted")
     assert rows(world)[folder.id].submission == made
     world.attempt(folder, how="failed", message="no data", host=made.host)
     row = rows(world)[folder.id]
     assert (row.state, row.why, row.submission) == ("failed", "no data", None)
-    world.attempt(folder, how="failed", message="no such device", **{**ours, "host": "n7"})
+    world.attempt(folder, on="local", job="99999999", how="failed", message="no such device")
     assert rows(world)[folder.id].submission is None, "another machine's process of that number"
 
 

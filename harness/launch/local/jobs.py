@@ -12,14 +12,14 @@ from harness.launch.last_attempt import LastAttempt
 from harness.launch.protocol import Handed, Jobs, JobStates
 from harness.launch.signals import terminate
 from harness.plan import over
-from harness.store import clock
+from harness.store import clock, operating_system
 from harness.store.layout import StageFolder
 from harness.store.operating_system import command_line
 from harness.store.submission import Array, Submission, submitting
 
 FAR_SILENCE_S = 900.0
-"""A background job on another machine is taken for dead after so many seconds without a write; it
-may take minutes from one stage to the next."""
+"""A background job on another machine, or a hidden one, is taken for dead after so many seconds
+without a write; it may take minutes from one stage to the next."""
 
 
 class Processes(Jobs):
@@ -68,21 +68,33 @@ def state(runs: Path, made: Submission, array: Array) -> JobState:
     """The state of a job of submitit's local executor: a process whose command line has the
     submission.
 
-    A job on another machine counts as ended after silence: one of its stages should always be
-    running.
+    A job on another machine, or a hidden one, counts as ended after silence: one of its stages
+    should always be running.
     """
     job = array.job or ""
     if not job:
         alive = submitting(made)
         return JobState(job, "SUBMITTING" if alive else "GONE", live=alive)
-    if made.host != socket.gethostname():
+    if why := _unseen(made, job):
         folders = (StageFolder(runs / stage) for stage in array.stages)
         heard = max([made.t, *(_heard(folder) for folder in folders)])
         if clock.now(runs) - heard > FAR_SILENCE_S:
             return JobState(job, "GONE")
-        return JobState(job, "UNKNOWN", f"is a process of {made.host}; call moco-harness there")
+        return JobState(job, "UNKNOWN", why)
     alive = job.isdecimal() and made.id.encode() in command_line(int(job))
     return JobState(job, "RUNNING" if alive else "GONE", "", made.host, alive)
+
+
+def _unseen(made: Submission, job: str) -> str:
+    """Why this process cannot see the submission's, in words; "" if it can."""
+    if made.host != socket.gethostname():
+        return f"is a process of {made.host}; call moco-harness there"
+    ours, theirs = operating_system.boot(), str(made.submitter.get("boot", ""))
+    if theirs != ours and theirs.partition(" ")[0] == ours.partition(" ")[0]:
+        return "is a process of another container; call moco-harness there"
+    if job.isdecimal() and operating_system.start_time(int(job)) == "":
+        return f"belongs to {made.user}, whose processes are hidden from you"
+    return ""
 
 
 def _heard(folder: StageFolder) -> float:
