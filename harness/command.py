@@ -10,9 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
 from harness.redact import HIDDEN
+
+if TYPE_CHECKING:
+    from harness.site import Site
 
 PROGRAM = "moco-harness"
 SCRIPTS = (PROGRAM, "__main__.py")
@@ -67,6 +71,14 @@ def present(
     if command and words[0] not in _OWN:
         written[0] = command
     return line(*written, *added)
+
+
+def data_option(site: Site) -> tuple[str, ...]:
+    """--data and the data root, unless it is the usual one."""
+    from harness.site import load_site
+
+    usual = load_site(site=site.file).data
+    return () if str(usual) == str(site.data) else ("--data", str(site.data))
 
 
 @dataclass(frozen=True)

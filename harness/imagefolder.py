@@ -205,9 +205,14 @@ def walk(
     if kind == "pictures" and not (spared is not None and spared(WHOLE)):
         classes[WHOLE] = walker.images_of(WHOLE, known, above)
     above.append(_identity(known))
-    for entry in entries:
+    listed: set[_Id] = set()
+    for entry in sorted(entries, key=os.DirEntry.is_symlink):
         known = _stat(entry)
         if stat.S_ISDIR(known.st_mode):
+            if entry.is_symlink() and _identity(known) in listed:  # the same images, another label
+                walker.passed_over.add(LINKED, entry.name)
+                continue
+            listed.add(_identity(known))
             if spared is not None and spared(entry.name):
                 continue
             if images := walker.images_of(entry.name, known, above):
@@ -218,10 +223,11 @@ def walk(
             walker.passed_over.add(LOOSE if _is_image(entry) else SUFFIX, entry.name)
     if not any(classes.values()) and spared is None:
         over = f" (skipped: {walker.passed_over})" if walker.passed_over.counts else ""
-        wanted = "" if kind == "pictures" else "; expected <class>/<image>.jpg in it"
+        wanted = "; add some" if kind == "pictures" else "; expected <class>/<image>.jpg in it"
         raise DataError(f"{shown(path)}: no images{over}{wanted}")
     left_out = tuple(sorted(walker.left_out))
     unmet = tuple(sorted(without - {*left_out})) if spared is None else ()
+    classes = dict(sorted(classes.items()))
     return ImageFolder(path, classes, walker.folders, walker.passed_over, left_out, unmet)
 
 
@@ -333,6 +339,11 @@ def _unlike(path: Path, error: OSError, kind: Kind) -> DataError:
 def unread(error: OSError, path: Path) -> DataError:
     """The error for an image, or a folder of images, that cannot be read."""
     otherwise = "restore it from the data set's source, or remove it"
+    if isinstance(error, FileNotFoundError) and path.is_symlink():
+        return DataError(
+            f"{shown(path)}: a broken link, to {shown(path.readlink())}; restore that, or remove "
+            f"the link (find {shown(path.parent)} -xtype l lists all of them)"
+        )
     return DataError(shown(cannot_be_read(error, path, otherwise)))
 
 

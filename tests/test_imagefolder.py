@@ -151,6 +151,19 @@ def test_a_link_that_leads_nowhere_is_an_error_with_its_path(
         walk(images)
 
 
+def test_a_class_that_is_a_link_to_another_counts_once(images: Path, tmp_path: Path) -> None:
+    classes = {*walk(images).classes}
+    first = min(classes)
+    (images / "0 first").symlink_to(images / first)
+    (images / "one").symlink_to(tmp_path / "away")
+    (images / "two").symlink_to(tmp_path / "away")
+    (tmp_path / "away").mkdir()
+    (tmp_path / "away" / "a.jpg").write_bytes(b"a")
+    found = walk(images)
+    assert list(found.classes) == sorted({*classes, "one"})
+    assert found.passed_over.counts["linked twice"] == 2
+
+
 WALK = """\
 import os, sys
 from pathlib import Path

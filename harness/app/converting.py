@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def convert(weights: Path | str, to: Path | str) -> Converted:
     """
     from harness.model.msra import converted
 
-    content, file = converted(Path(weights)), Path(to)
+    content, file = converted(Path(weights)), Path(os.path.realpath(to))
     _refuse_other_author(Path(weights))
     sha256 = hashlib.sha256(content).hexdigest()
     if file.exists():

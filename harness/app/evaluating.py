@@ -7,7 +7,7 @@ import functools
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -23,19 +23,20 @@ from harness.app.training_images import training_images
 from harness.command import Commands
 from harness.data_check import lacking
 from harness.data_roots import AnyRoot, below
+from harness.data_roots import each as each_root
 from harness.errors import DataError, RecipeError, StoreError, cannot_be_read
 from harness.imagefolder import shown
 from harness.launch import selection
 from harness.launch.selected_launcher import chosen
-from harness.recipe.find import ENDINGS
+from harness.recipe.find import ENDINGS, name_of
+from harness.recipe.identity import digest
 from harness.recipe.load import recipe_node
 from harness.recipe.photos import PHOTOS
 from harness.recipe.rules import KNOWN_SIZES, STL10_LABELLED
 from harness.recipe.schema import Recipe
-from harness.recipe.section import LONGEST_NAME, NAME
 from harness.recipe.settings import parse_set, suggest_on_error
 from harness.recipe.suggest import did_you_mean
-from harness.recipe.task import SIDES, Data
+from harness.recipe.task import Data, refuse_size
 from harness.recipe.task_data import FOLDERS
 from harness.recipe.tree import merge, overlay, placed
 from harness.recipe.validate import check
@@ -64,6 +65,8 @@ class Written:
     """False: it was there already, the same to the letter."""
     said: str
     """What is evaluated, in words."""
+    notes: tuple[str, ...] = ()
+    """What may not be meant, in sentences."""
 
 
 @dataclass(frozen=True)
@@ -142,29 +145,23 @@ def write(
     Raises:
         HarnessError: as `evaluate`.
     """
-    least, most = SIDES
-    if size is not None and not least <= size <= most:
-        raise RecipeError(f"--size {size}: images are {least} to {most} pixels wide")
+    refuse_size(size)
     kinds = written.chosen_kinds(tasks or written.usual_kinds())
     named = [on] if isinstance(on, str) else list(dict.fromkeys(on))
-    data = _apart([_on(word, site.data) for word in named])
+    data = [_on(word, site.data) for word in named]
     if not data:
         raise RecipeError("no data to evaluate on; name some")
     source = _source(str(weights), data, site, sets)
     fitted = [each for each in sets if OF_DATA.match(each)]
     called = written.name_of(source, data, kinds, size, fitted)
     path = to or site.runs / EVALUATIONS / f"{called}.yaml"
-    name = path.name.removesuffix(path.suffix)
-    if path.suffix not in ENDINGS or not re.fullmatch(NAME, name) or len(name) > LONGEST_NAME:
-        raise RecipeError(
-            f"{path}: a recipe's file is NAME.yaml, and names its runs: lower-case letters, digits "
-            f"and . _ = -, {LONGEST_NAME} at most; name another with --to"
-        )
+    name = name_of(path, "name another with --to")
     changed = functools.partial(_changed, sets=fitted, side=size or source.size, root=site.data)
     text = written.text(source, data, kinds, name=name, size=size, changed=changed)
     _refuse_without_data(path, text, sets, site)
     new = written.put(path, text, site)
-    return Written(path, new, f"{source.said} on {', '.join(each.name for each in data)}")
+    said = f"{source.said} on {', '.join(each.name for each in data)}"
+    return Written(path, new, said, tuple(each.note for each in data if each.note))
 
 
 def _refuse_without_data(path: Path, text: str, sets: Sequence[str], site: Site) -> None:
@@ -209,7 +206,11 @@ def _on(word: str, root: AnyRoot) -> On:
     names = [name for name in get_args(Data.model_fields["name"].annotation) if name not in FOLDERS]
     if word in names:
         bank = STL10_LABELLED if word == "stl10" else KNOWN_SIZES.get(word)
-        return On({"name": word}, word, bank)
+        note = ""
+        for own in (Path(word), *(place / word for place in each_root(root))):
+            if own.is_dir() and (word not in PHOTOS or PHOTOS[word].folder != word):
+                note = f"{word} is the data set of that name; --on ./{word} is the folder {own}"
+        return On({"name": word}, word, bank, note)
     places = [each for each in (Path(word), root / word) if word and each.is_dir()]
     if not word.startswith(".") and len(places) > 1 and below(places[0], root) in (None, "."):
         places = places[1:]  # a plain name may mean either; only this one can be evaluated
@@ -227,23 +228,13 @@ def _on(word: str, root: AnyRoot) -> On:
             f"--on {word}: a recipe names folders under the data root, which is {root}; say --data "
             f"{whole.parent}, or put a link to {whole} there"
         )
-    return On(
-        {"name": FOLDER, "folder": folder}, written.slug(Path(folder).name), training_images(place)
-    )
+    return On({"name": FOLDER, "folder": folder}, _named(folder, names), training_images(place))
 
 
-def _apart(data: Sequence[On]) -> list[On]:
-    """The data sets, with the whole path as the name of folders that are called alike."""
-    names = [each.name for each in data]
-    sets = {each.name for each in data if "folder" not in each.data}
-
-    def own(each: On) -> On:
-        if names.count(each.name) < 2 or "folder" not in each.data:
-            return each
-        name = written.slug(each.data["folder"].replace("/", "-"))
-        return replace(each, name=f"{name}-folder" if name in sets else name)
-
-    return [own(each) for each in data]
+def _named(folder: str, sets: Collection[str]) -> str:
+    """A short name for a folder under the data root that no other folder, and no data set, has."""
+    name = written.slug(Path(folder).name, "folder", 32)
+    return name if name == folder and name not in sets else f"{name}-{digest(folder)[:6]}"
 
 
 # ---- the weights
@@ -276,7 +267,9 @@ def _file(word: str, root: AnyRoot) -> Path | None:
         return None
     found = next((each for each in (Path(word), root / word) if word and each.is_file()), None)
     if found is None and word.endswith(SUFFIXES) and not Path(word).is_dir():
-        raise DataError(f"{word}: no such file, here or under the data root {root}")
+        raise DataError(
+            f"{word}: no such file, here or under the data root {root}; name the file, or a run"
+        )
     return found
 
 
@@ -310,7 +303,7 @@ def _of_run(word: str, on: Sequence[On], site: Site) -> Source:
     ]
     return Source(
         said=f"the run {folder.id}",
-        name=f"{written.slug(selection.name(folder.id), 40)}-{folder.id.rpartition('-')[2]}",
+        name=f"{written.slug(selection.name(folder.id))}-{folder.id.rpartition('-')[2]}",
         weights={"run": folder.id if beside else str(place)},
         model={each: getattr(model, each) for each in ("backbone", "width", "head", "dim")},
         read="the run's",
@@ -354,7 +347,7 @@ def _of_file(path: Path, on: Sequence[On], site: Site, sets: Sequence[str]) -> S
         model |= {"head": found.head, "dim": found.dim}
     return Source(
         said=f"the weights {path.name}",
-        name=f"{written.slug(stem, 40)}-{sha256[:8]}",
+        name=f"{written.slug(stem)}-{sha256[:8]}",
         weights={"file": place, "sha256": sha256},
         model=model,
         read="read from the file's tensors",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from harness.command import Commands
+from harness.command import Commands, data_option
 from harness.errors import RecipeError, StoreError, cannot_be_read
 from harness.recipe.identity import digest
 from harness.recipe.schema import Recipe
@@ -60,6 +61,8 @@ class On:
     """Short name, for the recipe's name and its tasks'."""
     bank: int | None
     """Labelled training images; None: not known before it is opened."""
+    note: str = ""
+    """What else its name may mean, in a sentence."""
 
 
 Changed = Callable[[str, On], On]
@@ -90,10 +93,10 @@ def name_of(
     return name
 
 
-def slug(text: str, longest: int = 40) -> str:
-    """The text as a part of a name: lower case, digits and . _ = -."""
+def slug(text: str, otherwise: str = "weights", longest: int = 40) -> str:
+    """The text as a part of a name: lower case, digits and . _ = -; `otherwise` if none is left."""
     plain = re.sub(r"[^a-z0-9._=-]+", "-", text.lower()).strip("-._=")
-    return plain[:longest].rstrip("-._=") or "weights"
+    return plain[:longest].rstrip("-._=") or otherwise
 
 
 def usual_kinds() -> tuple[str, ...]:
@@ -261,7 +264,7 @@ def put(path: Path, text: str, site: Site) -> bool:
         RecipeError: the file holds something else.
         StoreError: it cannot be read or written.
     """
-    content = text.encode()
+    content, path = text.encode(), Path(os.path.realpath(path))  # a link stays one
     try:
         there = path.read_bytes()
     except FileNotFoundError:
@@ -278,7 +281,7 @@ def put(path: Path, text: str, site: Site) -> bool:
     if _were_moved(there.decode(errors="replace"), text, site):
         atomic.write(path, lambda file: file.write(content))
         return True
-    line = Commands(site.runs, site.file).line("run", path)
+    line = Commands(site.runs, site.file).line("run", path, *data_option(site))
     raise RecipeError(
         f"{path}: holds something else than this evaluation's recipe, and stays: run it as it is "
         f"({line}), write to another file with --to, or move it away"

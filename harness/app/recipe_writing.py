@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,11 @@ from harness.errors import DataError, RecipeError
 from harness.imagefolder import SPLITS, shown
 from harness.preflight.training import own_image_share
 from harness.recipe.commented import commented
+from harness.recipe.find import name_of
 from harness.recipe.fitted import (
+    ENOUGH,
     FEWEST,
+    HARMLESS,
     LEAST_BATCH,
     QUEUE_SHARE,
     QUEUE_STEPS,
@@ -28,15 +30,13 @@ from harness.recipe.load import recipe_node
 from harness.recipe.photos import PHOTOS
 from harness.recipe.rules import KNOWN_SIZES, STL10_LABELLED
 from harness.recipe.schema import Recipe
-from harness.recipe.task import Data
+from harness.recipe.task import Data, refuse_size
 from harness.recipe.task_data import FOLDERS
 from harness.recipe.validate import check
 from harness.recipe.yaml_source import parse
 from harness.site import Site, load_site
 from harness.store import atomic
 
-HARMLESS = 0.05
-"""Share of queries that meet an older key of their own image in v1's memory bank (Fig. 3)."""
 WATCHED_SPLIT = 0.2
 """The test share of a watched folder of classes that has no test set."""
 SMALLEST_CLASS = {"embedded": 1_000, "cifar10": 5_000, "cifar100": 500, "stl10": 500}
@@ -85,6 +85,8 @@ def new_recipe(
         raise RecipeError(f"{shown(path)}: it exists; name a new file, or remove this one")
     if split is not None and not 0 < split < 1:
         raise RecipeError(f"--split {split:g}: needs a share above 0 and below 1, as in 0.1")
+    name_of(path, "name another file")
+    refuse_size(size)
     site = site or load_site()
     folder = look(images, split)
     _refuse_few(folder.facts.images, images)
@@ -108,6 +110,7 @@ def new_recipe(
 def _create(path: Path, text: str) -> None:
     """Write a new file, of which no part is left if it cannot be written."""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("x", encoding="utf-8")
         try:
             with file:
@@ -162,11 +165,10 @@ def _few(recipe: Recipe, folder: Folder) -> list[str]:
     share, queue = own_image_share(recipe, images), recipe.contrast.old_keys() or 0
     if share <= HARMLESS:
         return []
-    enough = math.ceil(queue / math.sqrt(2 * HARMLESS))
     return [
         f"{images:,} images are few: the queue of {queue} keys is {queue / images:.0%} of them, so "
         f"that {share:.0%} of the queries meet an older key of their own image (at most "
-        f"{HARMLESS:.0%} in what was published); {enough:,} images or more would mend it"
+        f"{HARMLESS:.0%} in what was published); it is at most that from {ENOUGH} images on"
     ]
 
 

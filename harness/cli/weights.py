@@ -154,6 +154,8 @@ def evaluate(
     changes = sets or []
     made = evaluating.write(weights, on, where, tasks=kinds, size=size, to=to, sets=changes)
     show.line(f"{made.said}")
+    for note in made.notes:
+        show.line(f"note: {note}")
     show.line(f"recipe: {made.recipe}{'' if made.new else ' (there already)'}")
     options = RunOptions(launcher, not yes, again, dry, None)
     raise typer.Exit(run_command(made.recipe, changes, where, options))

@@ -94,7 +94,7 @@ def leave_out(checked: DecodedFolder) -> Path:
         DataError: the folder is a pack, a name contains a line break, or the list cannot be read.
         StoreError: the folder cannot be written.
     """
-    path = checked.folder / LEFT_OUT
+    path = Path(os.path.realpath(checked.folder / LEFT_OUT))  # several sets may share a list
     if is_packed(checked.folder):
         raise DataError(f"{shown(checked.folder)}: a pack; pack its images again to leave some out")
     names = sorted(map(os.fsencode, checked.broken))

@@ -1,4 +1,4 @@
-"""Write a folder atomically, and never over another one."""
+"""Write a folder: atomically if it is new, into it if it is empty, and never over other files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from harness.store import atomic
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> bool:
-    """Make the folder with these files; False if it exists with the same files.
+    """Make the folder with these files, or fill an empty one; False if it exists with the same
+    files.
 
     Raises:
         StoreError: it exists with other files, or cannot be written. Nothing is left behind.
@@ -26,18 +27,31 @@ def write(folder: Path, files: Mapping[str, bytes]) -> bool:
             return False
     except OSError as error:
         raise atomic.unread(error, folder) from error
+    if folder.is_dir():  # with permissions of its own, or somebody's working folder
+        _fill(folder, files)
+        return True
     draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     try:
         draft.mkdir(parents=True)
-        for name, content in files.items():
-            atomic.write(draft / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
-        draft.rename(folder)  # also over an empty folder
+        _fill(draft, files)
+        draft.rename(folder)
         atomic.sync_folder(folder.parent)
     except OSError as error:
         raise atomic.write_error(error, folder, "--to") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return True
+
+
+def _fill(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files into the empty folder: all of them, or none."""
+    try:
+        for name, content in files.items():
+            atomic.write(folder / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
+    except BaseException:
+        for name in files:
+            (folder / name).unlink(missing_ok=True)
+        raise
 
 
 def _refuse_other(folder: Path, there: list[str], files: Mapping[str, bytes]) -> None:

@@ -4,10 +4,12 @@ named lists/NAME."""
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import harness
 from harness.errors import RecipeError
+from harness.recipe.section import LONGEST_NAME, NAME
 from harness.recipe.suggest import closest
 from harness.recipe.yaml_source import display, no_such
 
@@ -22,6 +24,24 @@ def shipped(folder: str) -> Path:
     In a checkout, _shipped holds links to the repository's folders; a wheel holds copies.
     """
     return Path(os.path.realpath(Path(harness.__file__).parent / "_shipped" / folder))
+
+
+def name_of(path: Path, mend: str) -> str:
+    """The name of a recipe that is to be written to `path`.
+
+    Args:
+        mend: what to do about another name.
+
+    Raises:
+        RecipeError: no recipe can have it.
+    """
+    name = path.name.removesuffix(path.suffix)
+    if path.suffix in ENDINGS and re.fullmatch(NAME, name) and len(name) <= LONGEST_NAME:
+        return name
+    raise RecipeError(
+        f"{display(path)}: a recipe's file is NAME.yaml, and names its runs: lower-case "
+        f"letters, digits and . _ = -, {LONGEST_NAME} at most; {mend}"
+    )
 
 
 def names(at: Path = Path()) -> dict[str, Path]:

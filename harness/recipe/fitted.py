@@ -16,10 +16,23 @@ from harness.recipe.rules import stride
 QUEUE_SHARE = math.sqrt(0.2)
 """Largest queue as a share of the images. Once x times the images are in it, x^2 / 2 of the queries
 meet an older key of their own image (harness.preflight.training): here a tenth."""
+HARMLESS = 0.05
+"""Share of queries that meet an older key of their own image in v1's memory bank (Fig. 3)."""
+QUEUE_BATCHES = 8
+"""Batches in the queue of a small data set."""
 QUEUE_STEPS, LEAST_BATCH = 4, 16
 """A queue of fewer steps is hardly more than a batch; a smaller batch has no two groups of 8."""
 FEWEST = math.ceil(QUEUE_STEPS * LEAST_BATCH / QUEUE_SHARE)
 """With fewer images, no queue has both."""
+
+
+def _enough(batch: int) -> int:
+    """Number of images beside which a queue of QUEUE_BATCHES such batches is harmless."""
+    return math.ceil(QUEUE_BATCHES * batch / math.sqrt(2 * HARMLESS))
+
+
+ENOUGH = _enough(LEAST_BATCH)
+"""With fewer images, a queue of QUEUE_BATCHES batches is more than harmless."""
 SIZES = (32, 48, 64, 96, 128, 160, 192, 224)
 SMALL, LARGE = 20_000, 100_000
 """Numbers of images: below SMALL 96 pixels are enough, below LARGE 128."""
@@ -113,7 +126,9 @@ class _Steps:
 
     @staticmethod
     def of(images: int) -> _Steps:
-        batch = max(LEAST_BATCH, min(256, _power_of_two(images // 16)))
+        batch = 256
+        while batch > LEAST_BATCH and _enough(batch) > images:
+            batch //= 2
         per_epoch = images // batch
         wanted = round(STEPS / per_epoch / 50) * 50
         return _Steps(batch, per_epoch, min(MOST_EPOCHS, max(LEAST_EPOCHS, wanted)))
@@ -193,7 +208,7 @@ def _model(facts: Facts, size: int, plan: _Steps) -> Iterator[Setting]:
 def _contrast(facts: Facts, plan: _Steps) -> Iterator[Setting]:
     n, batch = facts.images, plan.batch
     most = int(QUEUE_SHARE * n) // batch * batch
-    queue = min(65_536, max(8 * batch, _power_of_two(n // 8)), most)
+    queue = min(65_536, max(QUEUE_BATCHES * batch, _power_of_two(n // 8)), most)
     yield Setting("contrast.kind", "moco", "")
     yield Setting(
         "contrast.queue",
@@ -223,7 +238,7 @@ def _optim(facts: Facts, plan: _Steps) -> Iterator[Setting]:
     yield Setting(
         "optim.batch",
         plan.batch,
-        f"{plan.per_epoch:,} steps an epoch; v1's 256 from {16 * 256:,} images on.",
+        f"{plan.per_epoch:,} steps an epoch; v1's 256 from {_enough(256):,} images on.",
     )
     rate = float(f"{0.03 * plan.batch / 256:.3g}")
     yield Setting("optim.lr", rate, f"The linear rule: v1's 0.03 x {plan.batch} / 256.")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from harness.errors import RecipeError
 from harness.recipe.photos import PHOTOS, DataMetric, PhotoName
 from harness.recipe.section import Positive, Section, Since
 from harness.spec.declarations import load
@@ -16,6 +17,13 @@ from harness.spec.registry import tasks
 SIDES = (8, 1024)
 """The smallest and the largest side of an image that an encoder sees, in pixels."""
 Pixels = Annotated[int, Field(ge=SIDES[0], le=SIDES[1])]
+
+
+def refuse_size(size: int | None) -> None:
+    """Raise a RecipeError if `--size` is no side of an image; None: not given."""
+    least, most = SIDES
+    if size is not None and not least <= size <= most:
+        raise RecipeError(f"--size {size}: images are {least} to {most} pixels wide")
 
 
 class Data(Section):

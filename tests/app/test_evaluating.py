@@ -99,6 +99,22 @@ def write(site: Site, weights: str = "tiny", on: Any = "embedded", **more: Any) 
     return load_recipe(evaluating.write(weights, on, site, **more).recipe)
 
 
+def test_folders_have_names_of_their_own(place: Path, site: Site) -> None:
+    """Also in another call: names are of the recipe's file."""
+    folders = ["birds", "a/birds", "b/birds", "a-birds", "Birds", "фото", "猫", "cifar10"]
+    for folder in folders:
+        for split in ("train", "val"):
+            for kind in ("one", "two"):
+                inner = place / "data" / folder / split / kind
+                inner.mkdir(parents=True)
+                Image.new("RGB", (16, 16)).save(inner / "x.png")
+    files = [evaluating.write("tiny", f"./data/{each}", site).recipe for each in folders]
+    assert len({*files}) == len(files)
+    assert files[0].stem.endswith(".on.birds")
+    (note,) = evaluating.write("tiny", "cifar10", site).notes
+    assert "./cifar10" in note
+
+
 def test_a_run_on_its_own_data_has_its_own_accuracy(place: Path, site: Site) -> None:
     made = evaluate("tiny", "embedded", site, tasks=["knn"], sets=LITTLE)
     assert made.recipe.parent == place / "runs" / "evaluations"

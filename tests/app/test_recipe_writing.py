@@ -160,9 +160,20 @@ def test_few_images_are_told(tmp_path: Path) -> None:
     queue = made.recipe.contrast.old_keys()
     assert queue is not None
     assert f"queue of {queue} keys is {queue / 160:.0%}" in note
-    enough = int(re.findall(r"([\d,]+) images or more", note)[0].replace(",", ""))
-    (tmp_path / "my.yaml").unlink()
-    assert write(tmp_path, photos(tmp_path / "more", 2 * enough, "")).notes == ()
+    enough = int(re.findall(r"from (\d+) images on", note)[0])
+    for count, notes in ((enough - 1, 1), (enough, 0)):
+        made.path.unlink()
+        assert len(write(tmp_path, photos(tmp_path / f"{count}", count, "")).notes) == notes
+
+
+def test_what_cannot_be_a_recipe_is_said_of_the_option(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", FEWEST, "")
+    with pytest.raises(RecipeError, match=r"^--size 5000: "):
+        write(tmp_path, folder, size=5000)
+    with pytest.raises(RecipeError, match=r"My\.yaml: a recipe's file is NAME\.yaml.*another file"):
+        new_recipe(tmp_path / "My.yaml", folder)
+    made = new_recipe(tmp_path / "new" / "deep" / "my.yaml", folder)
+    assert load_recipe(made.path) == made.recipe
 
 
 @pytest.mark.parametrize("images", [*range(FEWEST, 260, 3), 500, 2_000, 20_000, 200_000])

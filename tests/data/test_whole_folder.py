@@ -70,7 +70,11 @@ def test_broken_pictures_are_found_and_left_out(photos: Path) -> None:
     broken.write_bytes(b"no image")
     checked = check(photos, lambda *_: None)
     assert list(checked.broken) == ["2020/summer/dog/0.jpg"]
+    shared = photos.parent / "shared.txt"
+    shared.write_text("")
+    (photos / "broken.txt").symlink_to(shared)
     leave_out(checked)
+    assert shared.read_text() == "2020/summer/dog/0.jpg\n", "a link stays one"
     found = opened(photos.parent, folder="photos")
     assert len(found.train) == 13
     assert found.left_out == ("2020/summer/dog/0.jpg",)

@@ -25,10 +25,14 @@ def test_a_new_folder_and_the_same_again(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     assert write(tmp_path / "made", FILES)
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    empty = tmp_path / "empty"
+    empty.mkdir(mode=0o700)
+    before = empty.stat()
+    (tmp_path / "link").symlink_to(empty)
     assert write(tmp_path / "link", FILES)
-    assert seen(tmp_path / "empty") == FILES
+    assert seen(empty) == FILES
+    after = empty.stat()
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode), "the user's own"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from harness.preflight.training import own_image_share
 from harness.recipe.commented import commented
-from harness.recipe.fitted import FEWEST, Facts, Setting, Watched, settings
+from harness.recipe.fitted import ENOUGH, FEWEST, HARMLESS, Facts, Setting, Watched, settings
 from harness.recipe.load import recipe_node
 from harness.recipe.rules import stride
 from harness.recipe.schema import Recipe
@@ -22,6 +23,12 @@ CIFAR = Watched({"name": "cifar10"}, 50_000, 5_000)
 def made(found: list[Setting]) -> Recipe:
     """The recipe in the text that they are written as."""
     return check(Recipe, recipe_node(Path("x.yaml"), parse(commented(found, ["Head."]), "x.yaml")))
+
+
+@pytest.mark.parametrize("images", [ENOUGH, 1_000, 1_024, 4_096, 6_476, 6_477, 50_000, 1_280_000])
+def test_few_queries_meet_their_own_older_key(images: int) -> None:
+    recipe = made(settings(Facts(images, 64, 10), PICTURES))
+    assert own_image_share(recipe, images) <= HARMLESS
 
 
 @pytest.mark.parametrize("side", [20, 64, 500])
