@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import DataError
-from harness.imagefolder import shown, some, unread
+from harness.imagefolder import SUFFIXES, shown, some, unread
 
 
 def matched(tested: Sequence[str], classes: Sequence[str], folder: Path) -> list[int]:
@@ -72,9 +72,20 @@ def check(train: Path, test: Path) -> None:
 
 
 def _folders(place: Path) -> list[str]:
+    """The class folders that have an image; a walk passes over the others too."""
     try:
         with os.scandir(place) as entries:
-            found = [e.name for e in entries if not e.name.startswith(".") and e.is_dir()]
+            found = [e for e in entries if not e.name.startswith(".") and e.is_dir()]
+        return sorted(each.name for each in found if _holds_image(each.path))
     except OSError as error:
         raise unread(error, place) from error
-    return sorted(found)
+
+
+def _holds_image(folder: str) -> bool:
+    """Whether it holds an image, or perhaps does behind a link."""
+    for inner, folders, files in os.walk(folder):
+        if any(each.lower().endswith(SUFFIXES) and each[0] != "." for each in files):
+            return True
+        if any(os.path.islink(os.path.join(inner, each)) for each in folders):  # noqa: PTH114, PTH118
+            return True
+    return False

@@ -109,13 +109,19 @@ def elsewhere(runs: Path, processes: int, *, gpus: bool) -> Computer:
 
 
 def _gpus() -> list[str]:
-    """The names of the GPUs that torch would use."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        return []
+    """The names of the GPUs that torch would use, in its order; "GPU" where that is not known."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names: list[str] = []
     with contextlib.suppress(metadata.PackageNotFoundError):
-        if not metadata.version("torch").endswith("+cpu"):
-            return operating_system.gpus()
-    return []
+        if chosen not in ("", "-1") and not metadata.version("torch").endswith("+cpu"):
+            names = operating_system.gpus()
+    if len(set(names)) < 2:
+        return names
+    if os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":  # else CUDA's first is the fastest
+        return ["GPU"]
+    wanted = [str(n) for n in range(len(names))] if chosen is None else chosen.split(",")
+    known = {str(n): name for n, name in enumerate(names)}
+    return [known.get(each.strip(), "GPU") for each in wanted]
 
 
 def history(runs: Path, on: Computer) -> History:
@@ -138,7 +144,7 @@ def history(runs: Path, on: Computer) -> History:
             if parts > 0 and result["seconds"] > 0:
                 slower = on.slower(_threads(folder)) if on.at_once > 1 else 1.0
                 found.setdefault(alike, []).append(slower * result["seconds"] / parts)
-                images[digest(recipe["data"])] = train
+                images.setdefault(digest(recipe["data"]), train)  # the newest stage is first
         except (StoreError, KeyError, TypeError, ValueError, AttributeError):
             continue  # a folder of another schema says nothing about speed
     usual = {alike: median(values) for alike, values in found.items()}

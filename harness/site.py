@@ -104,6 +104,8 @@ class Site:
     """The site file's section of the launcher for the stages; None: they run in this process."""
     file: Path | None = None
     """The site file that the command line named."""
+    read: Path | None = None
+    """The site file that was read; None: there is none."""
     notes: tuple[str, ...] = ()
     """Unexpected facts about the site, in sentences."""
     at_once: int = 1
@@ -192,6 +194,7 @@ def load_site(
         ask_above_hours=said.ask_above_hours,
         backend=said.backend,
         file=site,
+        read=path,
         notes=tuple(notes),
         at_once=at_once or said.at_once,
     )

@@ -338,37 +338,37 @@ def test_another_shapes_measurement(recipe: Path, runs: Path, other: str) -> Non
     assert planned(recipe, runs, other, on=BENCHED) == [None] * 3
 
 
-def test_this_machines_cpu_is_known() -> None:
-    assert computer("cpu", 1).cpu == operating_system.cpu() != ""
-
-
 # ---- what computes
 
 
 @pytest.mark.parametrize(
-    ("device", "name"),
-    [("auto", "NVIDIA H200"), ("cuda", "NVIDIA H200"), ("cuda:1", "NVIDIA L4"), ("cpu", "cpu"),
-     ("cuda:7", "NVIDIA L4"), ("mps", "mps"), ("mps:0", "mps"), ("cuda:x", "NVIDIA H200")],
+    ("device", "visible", "name"),
+    [("auto", "0,1", "H200"), ("cuda", "0,1", "H200"), ("cuda:1", "0,1", "L4"),
+     ("cpu", "0", "cpu"), ("cuda:7", "0,1", "L4"), ("mps", "0", "mps"), ("mps:0", "0", "mps"),
+     ("cuda:x", "0", "H200"), ("auto", "1", "L4"), ("cuda:1", "1,0", "H200"),
+     ("auto", "GPU-12ab", "GPU"), ("auto", "", "cpu")],
 )  # fmt: skip
 def test_a_device_has_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, visible: str, name: str
 ) -> None:
     monkeypatch.setattr(estimate.metadata, "version", lambda _: "2.13.0+cu130")
-    for number, model in enumerate(("NVIDIA H200", "NVIDIA L4")):
+    for number, model in enumerate(("H200", "L4")):
         folder = tmp_path / "proc/driver/nvidia/gpus" / f"0000:0{number}:00.0"
         folder.mkdir(parents=True)
         (folder / "information").write_text(f"Model: \t\t {model}\nIRQ:   \t\t 5\n")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     assert computer(device, 2) == Computer(name, 2)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert computer("auto", 1) == HERE
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.delenv("CUDA_DEVICE_ORDER")
+    assert computer("auto", 1).device == "GPU", "CUDA's first is the fastest"
     monkeypatch.setattr(estimate.metadata, "version", lambda _: "2.13.0+cpu")
     assert computer("auto", 1) == HERE
 
 
 def test_without_a_gpu_it_is_the_cpu() -> None:
     assert computer("auto", 1) == HERE
+    assert computer("cpu", 1).cpu == operating_system.cpu() != ""
     assert computer("cuda", 1) == Computer("cuda", 1), "run will refuse it"
 
 

@@ -124,7 +124,10 @@ def _probe(each: Released, testbed: Testbed, site: Site) -> Check:
     _run(testbed, site, replace(plan, name=name), testbed.processes)
     (stage,) = (stage for stage in plan.stages if stage.kind == "linear")
     result = read_entry(stage_folder(site.runs, stage.id)).result or {}
-    top1 = float(result.get("values", {}).get("linear/top1", float("nan")))
+    top1 = result.get("values", {}).get("linear/top1")
+    if top1 is None:
+        why = result.get("message") or "the probe has no accuracy"
+        return Check(name, "failed", f"no linear/top1: {why}", {"sha256": sha256})
     fine = abs(top1 - each.top1) <= POINTS
     says = f"linear probe {top1:.2f}; {each.top1:g} stated, {POINTS:g} allowed"
     figures: dict[str, float | int | str] = {"linear/top1": top1, "stated": each.top1}

@@ -55,7 +55,7 @@ def certify(
         for name, tried in tries.items():
             try:
                 outcome = tried()
-            except HarnessError as error:
+            except (HarnessError, OSError) as error:
                 outcome = Check(name, "failed", str(error))
             for check in outcome if isinstance(outcome, list) else [outcome]:
                 found.append(check)

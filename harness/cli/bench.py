@@ -68,6 +68,7 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, options: BenchOpt
     if options.publish is not None:
         refuse_other_pages(options.publish)
     planning.writable(site.runs)
+    benchmarks.prepare(site.runs)
     placement = resolve(os.environ)
     processes = site.processes if placement.size == 1 else 1
     if processes * placement.size > 1:
@@ -105,7 +106,6 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, options: BenchOpt
     if placement.rank > 0:
         return
     record = result.record() | {"set": list(sets)}
-    saved = benchmarks.keep(site.runs, recipe.name, record)
     _print(result, recipe)
     if options.scaling and result.whole:
         table = _table(*scaling.HEADINGS)
@@ -114,7 +114,7 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, options: BenchOpt
         show.console.print(table)
         for said in scaling.scaling_text(recipe, result, options.bandwidth):
             show.line(said)
-    show.line(f"saved: {saved}")
+    show.line(f"saved: {benchmarks.keep(site.runs, recipe.name, record)}")
     if options.publish is not None:
         show.line(f"published: {publish(options.publish, record)}")
 

@@ -30,11 +30,11 @@ def doctor_command(
         where = load_site(runs=runs, data=data, site=site)
     except RecipeError as error:
         return _print([problem("site file", str(error))])
-    return _print(_findings(where, site, submit))
+    return _print(_findings(where, submit))
 
 
-def _findings(where: Site, named: Path | None, submit: bool) -> Iterator[Finding]:
-    yield _site(where, named)
+def _findings(where: Site, submit: bool) -> Iterator[Finding]:
+    yield _site(where)
     for note in where.notes:
         yield warning("site file", note)
     yield from machine.findings(where)
@@ -71,7 +71,7 @@ def _examiner(declared: Launcher) -> Examiner | None:
     return found
 
 
-def _site(where: Site, named: Path | None) -> Finding:
+def _site(where: Site) -> Finding:
     if where.backend is not None:
         return ok("site file", f"valid, with a {where.backend.kind} section: run submits jobs")
     others = [each for each in launchers().values() if each.section is not None]
@@ -82,7 +82,7 @@ def _site(where: Site, named: Path | None) -> Finding:
                 f"has no {each.kind} section, so `run` runs on this machine, though it can submit "
                 f"jobs; add at least `{examiner.least()}`",
             )
-    said = "valid" if named is not None else "none named"
+    said = "none" if where.read is None else f"{where.read}: valid"
     absent = " or ".join(each.kind for each in others)
     return ok("site file", f"{said}, no {absent} section: `run` runs on this machine")
 
@@ -91,7 +91,7 @@ def _print(findings: Iterable[Finding]) -> int:
     code = 0
     for found in findings:
         level = f"[{_STYLE[found.level]}]{found.level:<7}[/]"
-        lines = show.wrapped(found.says, show.console.width - BEFORE)
+        lines = show.wrapped(found.says, max(1, show.console.width - BEFORE))
         says = escape(f"\n{' ' * BEFORE}".join(lines))
         show.console.print(f"{level}  {escape(found.about):<13} {says}", soft_wrap=True)
         code = code or int(found.level == "problem")

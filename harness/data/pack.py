@@ -47,6 +47,8 @@ from harness.store import atomic
 
 QUALITY = 95
 """JPEG quality, with full colour resolution, of images that are made smaller."""
+LONGEST = 65_500
+"""The longest side of a JPEG image that the library writes, in pixels."""
 GROUP = 512
 """Images that are written to disk together."""
 LEFT = "left_out"
@@ -246,7 +248,8 @@ def _reached(folder: Path) -> tuple[int, int]:
 
 
 def _content(path: Path, side: int | None) -> bytes:
-    """The file, or the image made smaller as a JPEG file; _Broken if it is no image."""
+    """The file, or the image made smaller as a JPEG file if one can hold it; _Broken if it is no
+    image."""
     try:
         content = content_of(path)
         image = decode_bytes(content, shown(path))
@@ -256,6 +259,8 @@ def _content(path: Path, side: int | None) -> bytes:
         return content
     smaller = vision.resize(image, side, InterpolationMode.BILINEAR)
     made = io.BytesIO()
+    if max(smaller.size) > LONGEST:
+        return content
     smaller.save(made, "JPEG", quality=QUALITY, subsampling=0)
     return made.getvalue()
 

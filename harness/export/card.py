@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,10 +89,12 @@ class ModelCard:
             + (", the whole batch" if whole else f" of a batch of {recipe.optim.batch}"),
             "running statistics": self.statistics,
         }
+        counts = Counter[str]()
         for each in self.measured:
-            again = sum(key.partition(",")[0] == each.label for key in found)
+            counts[each.label] += 1
+            again = f", {counts[each.label]}" if counts[each.label] > 1 else ""
             said = "none (measured was the query encoder)" if self.key else each.says
-            found[each.label + (f", {again + 1}" if again else "")] = said
+            found[each.label + again] = said
         return found | {
             "recipe": recipe.name,
             "recipe digest": digest(self.plain),

@@ -256,9 +256,10 @@ def _confusion(found: _Found, over: str) -> Confusion:
         return _matrix(about, [found.names[n] for n in there], counts[there][:, there])
     wrong = counts.clone()
     wrong.fill_diagonal_(0)
-    order = wrong.flatten().sort(descending=True, stable=True).indices.tolist()
+    places = wrong.flatten().nonzero().squeeze(1)  # of thousands of classes, few of the pairs
+    order = wrong.flatten()[places].sort(descending=True, stable=True).indices
     most: dict[int, None] = {}
-    for place in order:
+    for place in places[order].tolist():
         most |= dict.fromkeys(divmod(place, count))
         if len(most) >= CONFUSED:
             break

@@ -90,7 +90,7 @@ def _k(name: str, knn: Knn, images: int | None, of: int | None) -> Iterator[Doub
             "knn-k",
             f"{name}.k: {', '.join(map(str, large))} neighbours, but a class has about {each:,} of "
             f"the {images:,} images: other classes vote even where the features are perfect. "
-            f"At most {each:,} would do",
+            f"At most {max(1, each):,} would do",
         )
 
 

@@ -1,8 +1,11 @@
-"""Results of `bench` on this run root: RUNS/bench/<recipe>-<time>.json."""
+"""Results of `bench` on this run root: RUNS/bench/<recipe>-<time>-<random>.json."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import secrets
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,11 +20,11 @@ NEWEST = 100
 """Number of records that are read."""
 
 
-def keep(runs: Path, recipe: str, record: Mapping[str, Any]) -> Path:
-    """Write a measurement into the run root; returns its file.
+def prepare(runs: Path) -> Path:
+    """Make the folder of a run root's measurements, and return it.
 
     Raises:
-        StoreError: the disk is full, or the folder cannot be written.
+        StoreError: it is a link or a file, or cannot be made or written.
     """
     folder = runs / FOLDER
     refuse_link(folder)
@@ -29,7 +32,19 @@ def keep(runs: Path, recipe: str, record: Mapping[str, Any]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise atomic.write_error(error, folder) from error
-    path = folder / f"{recipe}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise atomic.write_error(PermissionError(errno.EACCES, ""), folder)
+    return folder
+
+
+def keep(runs: Path, recipe: str, record: Mapping[str, Any]) -> Path:
+    """Write a measurement into the run root; returns its file.
+
+    Raises:
+        StoreError: the disk is full, or the folder cannot be written.
+    """
+    when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    path = prepare(runs) / f"{recipe}-{when}-{secrets.token_hex(2)}.json"
     atomic.write_json(path, record)
     return path
 

@@ -19,6 +19,7 @@ def test_a_machine_without_slurm(moco: Moco, place: Path) -> None:
     (place / "site.yaml").write_text("device: cpu\n")
     said = moco("doctor", "--site", "site.yaml")
     assert said.code == 0
+    assert "site.yaml: valid" in said.out
     for about in ("site file", "run root", "data root", "python", "wandb", "torch", "devices"):
         assert f"  {about} " in said.out
     assert "problem" not in said.out

@@ -164,7 +164,7 @@ def test_again_it_is_verified(source: Path, into: Path) -> None:
 
 def test_a_link_that_leads_nowhere_is_named(source: Path, into: Path) -> None:
     (source / "train" / "cat" / "gone.jpg").symlink_to("nowhere.jpg")
-    with pytest.raises(DataError, match=r"cat/gone\.jpg: cannot be read"):
+    with pytest.raises(DataError, match=r"cat/gone\.jpg: a broken link, to nowhere\.jpg"):
         packed(source, into)
 
 
@@ -294,6 +294,13 @@ def test_deep_images_are_packed_as_they_are_or_in_eight_bits(source: Path, into:
         n = data.train.names.index("cat/deep.png")
         grey = data.train.load(torch.tensor([n])).center(8)[0, 0]
         assert 0.4 < float(grey.mean()) < 0.6
+
+
+def test_an_image_that_no_jpeg_can_hold_stays_as_it_is(source: Path, into: Path) -> None:
+    long = source / "train" / "cat" / "long.png"
+    Image.new("L", (40, 120_000)).save(long)
+    assert pack(source, into, side=24, tell=quiet).images == 19
+    assert long.read_bytes() in (into / "train" / "images.bin").read_bytes()
 
 
 def test_every_image_is_checked_and_the_broken_ones_listed(source: Path, into: Path) -> None:

@@ -137,6 +137,8 @@ def test_a_plan_checks_the_names(root: Path) -> None:
         return found.there, found.says
 
     image(root / "r/n02/0.png")
+    (root / "r/lost+found/deep").mkdir(parents=True)  # without an image, a run passes over it
+    (root / "imagenet/train/empty").mkdir()
     image(root / "wrong/cat/0.png")
     assert says("r")[0]
     assert not says("absent")[0]

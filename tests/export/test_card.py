@@ -70,6 +70,9 @@ def test_results_of_one_metric_stand_apart() -> None:
     lines = ("one", "two", "three")
     made = card(recipe("resnet50"), measured=[Measured("knn/top1", line) for line in lines])
     assert [made.facts[f"kNN top-1{more}"] for more in ("", ", 2", ", 3")] == list(lines)
+    shots = [Measured("few_shot/top1", line) for line in lines]
+    facts = card(recipe("resnet50"), measured=shots).facts
+    assert [each for each in facts.values() if each in lines] == list(lines)
 
 
 def test_the_recipe_can_be_run_from_the_card() -> None:

@@ -62,6 +62,8 @@ def _accounting() -> Finding:
 def _partitions(own: SlurmSite) -> tuple[list[dict[str, str]], Finding]:
     """The partitions for jobs; of several, SLURM takes the one where a job starts first."""
     said = ask("scontrol", "--oneliner", "show", "partition")
+    if said.error:
+        return [], warning("partition", f"scontrol does not answer ({said.error})")
     all_ = [dict(w.split("=", 1) for w in line.split() if "=" in w) for line in said.lines]
     known = {one["PartitionName"]: one for one in all_ if "PartitionName" in one}
     if own.partition is None:
@@ -78,7 +80,7 @@ def _partitions(own: SlurmSite) -> tuple[list[dict[str, str]], Finding]:
             return [], problem(
                 "partition",
                 f"{', '.join(absent)}: no such partition{_near(absent[0], known)}; "
-                f"slurm.partition can be {', '.join(known) or said.error or 'none'}",
+                f"slurm.partition can be {', '.join(known) or 'none'}",
             )
     chosen = [known[name] for name in names]
     up = [one["PartitionName"] for one in chosen if one.get("State", "UP") == "UP"]
@@ -148,6 +150,8 @@ def _nodes(own: SlurmSite, partition: Mapping[str, str]) -> Finding:
     asks += f", {own.gpus_per_node} GPUs" if own.gpus_per_node else ""
     asks += f", {own.mem_gb:g} GB" if own.mem_gb else ""
     wanted = f"{own.nodes} nodes with {asks}"
+    if said.error:
+        return warning("nodes", f"{wanted}: sinfo does not answer ({said.error})")
     fit = up = 0
     lacking: dict[str, None] = {}
     for line in said.lines:

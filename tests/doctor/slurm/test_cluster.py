@@ -44,6 +44,7 @@ Change = Callable[[Clients], object]
         ({}, lambda c: c.says("squeue", error="no way"), "controller", "problem", "no way"),
         ({}, lambda c: c.says("sacct", error="refused"), "accounting", "warning", "refused"),
         ({"partition": "cpu"}, None, "partition", "problem", "can be gpu"),
+        ({}, lambda c: c.says("sinfo", error="late"), "nodes", "warning", "answer (late)"),
         ({"partition": None}, None, "partition", "ok", "gpu is up"),
         (
             {"partition": None},
