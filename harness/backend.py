@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from harness.recipe.section import Section
-from harness.spec.declarations import load
+from harness.spec.named_code import load_section
 from harness.spec.registry import launchers
 
 Count = Annotated[int, Field(ge=1)]
@@ -27,21 +27,13 @@ def backends() -> dict[str, type[Backend]]:
     """The section of every declared launcher that has one, by launcher name.
 
     Raises:
-        TypeError: a launcher declares something that is no such section.
+        HarnessError: a launcher declares something that is no such section.
     """
-    found: dict[str, type[Backend]] = {}
-    for kind, each in sorted(launchers().items()):
-        if each.section is None:
-            continue
-        section: object = load(each.section)
-        if not (isinstance(section, type) and issubclass(section, Backend)):
-            raise TypeError(f"the launcher {kind} declares {section}, which is not a Backend")
-        if getattr(section, "kind", None) != kind:
-            raise TypeError(
-                f"the site section of the launcher {kind} has another launcher's `kind`"
-            )
-        found[kind] = section
-    return found
+    return {
+        kind: load_section("launcher", kind, each.section, Backend)
+        for kind, each in sorted(launchers().items())
+        if each.section is not None
+    }
 
 
 def is_line(text: str) -> bool:

@@ -9,6 +9,7 @@ from harness.cli import show
 from harness.errors import clause
 from harness.launch.progress import rate
 from harness.launch.status import Row
+from harness.spec.declarations import Metric
 from harness.spec.registry import alarms, metrics, task_of, tasks
 
 
@@ -51,8 +52,9 @@ class CellReader:
         value = {name: each for name, each in reached.values.items() if name in metrics()}
         named = metrics()
         loss = next((value[name] for name in value if named[name].unit == "nats"), None)
-        reported = [name for name in task_of() if name in value and named[name].short]
-        accuracy = named[reported[-1]].short.format(value[reported[-1]]) if reported else ""
+        reported = [name for name in task_of() if name in value]
+        reported = [name for name in reported if named[name].short] or reported[:1]
+        accuracy = _shown(named[reported[-1]], value[reported[-1]]) if reported else ""
         speed = next((value[name] for name in value if named[name].unit == "images/s"), None)
         speed = speed if row.state == "running" else None
         return Cells(
@@ -69,6 +71,10 @@ class CellReader:
             measured=self._reader.measured(row, reported[-1]) if reported else "",
             alarm=", ".join(alarms(value)),
         )
+
+
+def _shown(metric: Metric, value: float) -> str:
+    return metric.short.format(value) if metric.short else f"{metric.label} {value:.4g}".strip()
 
 
 def short(row: Row) -> str:

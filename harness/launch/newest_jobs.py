@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.launch.job_states import JobState
 from harness.launch.protocol import Handed, Jobs, JobStates
-from harness.spec.declarations import load
+from harness.spec.named_code import call, guarded
 from harness.spec.registry import launchers
 from harness.store.submission import Submission, newest
 
@@ -27,9 +27,8 @@ class Schedulers:
     def of(self, on: str) -> Jobs:
         """The `Jobs` of the launcher with that name."""
         if on not in self._jobs:
-            declared = launchers().get(on)
-            dotted = declared.jobs if declared is not None else None
-            self._jobs[on] = _NotInstalled(on) if dotted is None else load(dotted)()
+            dotted = _dotted(on)
+            self._jobs[on] = call(dotted) if dotted else _NotInstalled(on)
         return self._jobs[on]
 
     def held(
@@ -40,7 +39,7 @@ class Schedulers:
         notes: list[str] = []
         for on in dict.fromkeys(made.on for made in submissions):
             theirs = [made for made in submissions if made.on == on]
-            held, said = self.of(on).held(runs, theirs)
+            held, said = guarded(_dotted(on), self.of(on).held, runs, theirs)
             found += held
             notes += said
         return found, tuple(notes)
@@ -57,7 +56,7 @@ def newest_jobs(
     whole = JobStates()
     for on in dict.fromkeys(made.on for made, _, _ in found.values()):
         theirs = {s: place for s, place in found.items() if place[0].on == on}
-        answer = schedulers.of(on).query(runs, theirs)
+        answer: JobStates = guarded(_dotted(on), schedulers.of(on).query, runs, theirs)
         states = {
             stage: replace(state, on=on, cluster=found[stage][0].cluster)
             for stage, state in answer.states.items()
@@ -68,6 +67,12 @@ def newest_jobs(
             (*whole.notes, *answer.notes),
         )
     return whole
+
+
+def _dotted(on: str) -> str:
+    """The name of the launcher's Jobs in its declaration; "" if it is not installed."""
+    declared = launchers().get(on)
+    return (declared.jobs or "") if declared is not None else ""
 
 
 class _NotInstalled(Jobs):

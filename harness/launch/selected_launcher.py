@@ -6,7 +6,8 @@ from harness.errors import HarnessError
 from harness.launch.protocol import Attached, Detached
 from harness.launch.protocol import Launcher as Opened
 from harness.site import Site
-from harness.spec.declarations import Launcher, load
+from harness.spec.declarations import Launcher
+from harness.spec.named_code import call
 from harness.spec.registry import DEFAULT_LAUNCHER, launchers
 
 AUTO = "auto"
@@ -30,7 +31,7 @@ def chosen(on: str, site: Site) -> Launcher:
 
 def unusable(declared: Launcher) -> str:
     """Why the launcher cannot be used on this machine; "" if it can."""
-    return str(load(declared.unusable)()) if declared.unusable is not None else ""
+    return str(call(declared.unusable)) if declared.unusable is not None else ""
 
 
 def opened(declared: Launcher, site: Site) -> Opened:
@@ -39,17 +40,17 @@ def opened(declared: Launcher, site: Site) -> Opened:
     Raises:
         HarnessError: the site file lacks settings that it needs.
     """
-    found: Opened = load(declared.opener)(site)
+    found: Opened = call(declared.opener, site)
     return found
 
 
 def attached(declared: Launcher, site: Site) -> Attached:
     """`opened` for a launcher that is declared as attached."""
-    found: Attached = load(declared.opener)(site)
+    found: Attached = call(declared.opener, site)
     return found
 
 
 def detached(declared: Launcher, site: Site) -> Detached:
     """`opened` for a launcher that is declared as detached."""
-    found: Detached = load(declared.opener)(site)
+    found: Detached = call(declared.opener, site)
     return found

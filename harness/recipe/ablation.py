@@ -272,7 +272,7 @@ class Scale(Section):
     """Given weights (released, supervised) that are evaluated too, with the same seeds. From
     `set` they take data, precision and evaluation."""
     metric: Metric
-    """Metric of this scale, if it is not the paper's."""
+    """The metric that this scale's claims are judged by."""
     margin: Points | None = None
     """Points by which a difference must exceed zero to count, and within which cells are alike,
     fixed before the first run; null: 0 for better and 1.5 for alike."""

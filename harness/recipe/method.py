@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from harness.recipe.section import Section
-from harness.spec.declarations import load
+from harness.spec.named_code import load_section
 from harness.spec.registry import methods
 
 MAIN = "augment"
@@ -82,12 +82,9 @@ def section_of(kind: str) -> type[MethodSection]:
     """The section of a declared method.
 
     Raises:
-        TypeError: the method declares something that is no such section.
+        HarnessError: the method declares something that is no such section.
     """
-    found: object = load(methods()[kind].config)
-    if not (isinstance(found, type) and issubclass(found, MethodSection)):
-        raise TypeError(f"the method {kind} declares {found}, which is not a MethodSection")
-    return found
+    return load_section("method", kind, methods()[kind].config, MethodSection)
 
 
 SHUFFLE = (

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import Discriminator, Field, Tag
 
 from harness.recipe.section import Positive, Section, Since
-from harness.spec.declarations import load
+from harness.spec.named_code import load_section
 from harness.spec.registry import DEFAULT_OPTIMISER, optimisers
 
 
@@ -71,13 +71,11 @@ def any_optim() -> Any:
     SGD's.
 
     Raises:
-        TypeError: an optimiser declares something that is no such section.
+        HarnessError: an optimiser declares something that is no such section.
     """
     found: list[Any] = []
     for kind, each in sorted(optimisers().items()):
-        section: object = load(each.config)
-        if not (isinstance(section, type) and issubclass(section, Optim)):
-            raise TypeError(f"the optimiser {kind} declares {section}, which is not an Optim")
+        section = load_section("optimiser", kind, each.config, Optim)
         found.append(Annotated[section, Tag(kind)])
     if len(found) == 1:
         return found[0]

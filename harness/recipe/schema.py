@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Field, model_validator
 
+from harness.errors import HarnessError
 from harness.recipe.evaluation import Knn, Linear, LogisticTask
 from harness.recipe.method import MAIN, MethodSection, sections
 from harness.recipe.optim import Constant, Cosine, Decay, Optim, Schedule, Steps, any_optim
@@ -231,3 +232,14 @@ class Recipe(Section):
             )
         )
         return self
+
+
+def _refuse_unknown_sections() -> None:
+    """Raise a HarnessError if a task is declared to read what no recipe has."""
+    for kind, each in tasks().items():
+        wanted = (*each.reads, *([each.section] if each.section is not None else []))
+        if absent := [name for name in wanted if name not in Recipe.model_fields]:
+            raise HarnessError(f"the task {kind}: {absent[0]} is no section of a recipe")
+
+
+_refuse_unknown_sections()

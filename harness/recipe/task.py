@@ -11,7 +11,7 @@ from pydantic import Field
 from harness.errors import RecipeError
 from harness.recipe.photos import PHOTOS, DataMetric, PhotoName
 from harness.recipe.section import Positive, Section, Since
-from harness.spec.declarations import load
+from harness.spec.named_code import load_section
 from harness.spec.registry import tasks
 
 SIDES = (8, 1024)
@@ -128,14 +128,10 @@ def task_sections() -> tuple[type[TaskSection], ...]:
     """The section of every declared task that may stand under `tasks:`, sorted by kind.
 
     Raises:
-        TypeError: a task declares something that is no such section.
+        HarnessError: a task declares something that is no such section.
     """
-    found = []
-    for kind, each in sorted(tasks().items()):
-        if each.config is None:
-            continue
-        section: object = load(each.config)
-        if not (isinstance(section, type) and issubclass(section, TaskSection)):
-            raise TypeError(f"the task {kind} declares {section}, which is not a TaskSection")
-        found.append(section)
-    return tuple(found)
+    return tuple(
+        load_section("task", kind, each.config, TaskSection)
+        for kind, each in sorted(tasks().items())
+        if each.config is not None
+    )

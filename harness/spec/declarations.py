@@ -12,6 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from harness.errors import HarnessError
+
+OWN = "harness."
+"""How the names of the harness's own modules begin."""
+NAME = "[a-z][a-z0-9_]*"
 Axis = Literal["step", "epoch"]
 Better = Literal["higher", "lower"]
 
@@ -53,6 +58,14 @@ class Metric:
     alarm: str = ""
     data_metric: str = ""
     each: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError: a format does not fit a number."""
+        for said in (self.short, self.alarm):
+            try:
+                said.format(1.0)
+            except (LookupError, ValueError) as error:
+                raise ValueError(f"{self.name}: the format {said!r}: {error}") from None
 
     def variant(self, name: str) -> Metric:
         """The declaration of `name`: this metric with "@" and a variant."""
@@ -169,6 +182,19 @@ class Task:
     pictures: str = ""
     look: str | None = None
 
+    def __post_init__(self) -> None:
+        """Raises ValueError: its name is invalid, or it reports a metric that is not its own."""
+        if not re.fullmatch(NAME, self.kind):
+            raise ValueError(f"{self.kind!r} cannot be a task's name, as folder names contain it")
+        for name, said in (("metrics", self.metrics), ("reported", self.reported)):
+            if not isinstance(said, tuple):
+                raise ValueError(f"the task {self.kind}: {name} is no tuple")
+        own = {metric.name for metric in self.metrics}
+        if absent := [name for name in self.reported if name not in own]:
+            raise ValueError(f"the task {self.kind}: {absent[0]} is not among its metrics")
+        if self.config is not None and not self.reported:
+            raise ValueError(f"the task {self.kind} reports no metric")
+
     def asked(self, recipe: object) -> bool:
         """Whether every run of the recipe has a stage of this task, named under `tasks:` or not."""
         if not self.reads:
@@ -184,8 +210,8 @@ class Method:
         kind: its name, the recipe's `contrast.kind`.
         config: dotted name of its section of the recipe, a harness.recipe.method.MethodSection.
         build: dotted name of the function that builds its mechanism:
-            (recipe, encoder, images=..., world=...) -> harness.methods.mechanism.Mechanism;
-            images: the training images, harness.data.images.Images.
+            (recipe, encoder, labels=..., world=...) -> harness.methods.mechanism.Mechanism;
+            labels: those of the training images, an int64 tensor, -1 where there is none.
     """
 
     kind: str
@@ -236,7 +262,7 @@ class Tracker:
 
     def __post_init__(self) -> None:
         """Raises ValueError: its file's name is invalid, or used for another file."""
-        if not re.fullmatch("[a-z][a-z0-9_]*", self.kind) or self.kind in ("stage", "result"):
+        if not re.fullmatch(NAME, self.kind) or self.kind in ("stage", "result"):
             raise ValueError(f"{self.kind!r} cannot be a tracker's name, as file names contain it")
 
 
@@ -282,7 +308,7 @@ class Launcher:
 
     def __post_init__(self) -> None:
         """Raises ValueError: its name is reserved, or it has no jobs."""
-        if not re.fullmatch("[a-z][a-z0-9_]*", self.kind) or self.kind in _TAKEN:
+        if not re.fullmatch(NAME, self.kind) or self.kind in _TAKEN:
             raise ValueError(f"{self.kind!r} is reserved and cannot be a launcher's name")
         if self.attached == (self.jobs is not None):
             raise ValueError(f"the launcher {self.kind}: declare either `attached` or `jobs`")
@@ -306,7 +332,16 @@ def load(dotted: str) -> Callable[..., Any]:
 
     Args:
         dotted: "package.module:function", from a declaration, never from a user's file.
+
+    Raises:
+        HarnessError: an installed package does not have it.
     """
     module, _, name = dotted.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    except Exception as error:
+        if module.startswith(OWN):
+            raise
+        why = f"{type(error).__name__}: {error}"
+        raise HarnessError(f"an installed package declares {dotted}: {why}") from error
     return found

@@ -1,10 +1,11 @@
-"""Libraries of single tasks that an extra of the harness's package installs."""
+"""Libraries that only single tasks need."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib import metadata
 
+from harness.spec.declarations import OWN
 from harness.spec.registry import task
 
 
@@ -13,10 +14,18 @@ def missing_libraries(kinds: Iterable[str]) -> list[str]:
     each task."""
     return [
         f"libraries missing: {kind} needs {' and '.join(absent)}; install them into this "
-        f"environment: pip install 'moco-harness[{task(kind).extra}]'"
+        f"environment: pip install {_source(kind, absent)}"
         for kind in sorted(set(kinds))
-        if task(kind).extra and (absent := [x for x in task(kind).libraries if not _there(x)])
+        if (task(kind).extra or not task(kind).function.startswith(OWN))
+        and (absent := [x for x in task(kind).libraries if not _there(x)])
     ]
+
+
+def _source(kind: str, absent: Iterable[str]) -> str:
+    declared = task(kind)
+    if declared.extra and declared.function.startswith(OWN):
+        return f"'moco-harness[{declared.extra}]'"
+    return " ".join(absent)
 
 
 def _there(library: str) -> bool:

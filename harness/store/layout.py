@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
-from harness.spec.registry import declared
+from harness.spec.registry import declared, task_of
 from harness.store import atomic, version
 
 NAME = re.compile(r"[^/\\\0\s.~][^/\\\0\s]*")
@@ -229,7 +229,8 @@ def _listed(folder: Path) -> list[os.DirEntry[str]]:
 def why_no_result(found: object) -> str:
     """Why `found` is not a stage's outcome; "" if it is one.
 
-    Each of its numbers must be finite, and each accuracy a percentage.
+    Each of its numbers must be finite, each accuracy a percentage, and each reported metric within
+    its bounds.
     """
     if not isinstance(found, dict) or "state" not in found:
         return "not a result"
@@ -246,6 +247,13 @@ def why_impossible(name: str, value: object) -> str:
         return f"{name} is {shown(value)}, not a number"
     if is_accuracy(name) and not 0 <= value <= 100:  # type: ignore[operator]
         return f"{name} is {shown(value)}, not an accuracy in percent"
+    metric = declared(name)
+    reported = metric is not None and name.partition("@")[0] in task_of()
+    if metric is not None and reported and not metric.possible(value):  # type: ignore[arg-type]
+        low, high = (
+            "none" if each is None else f"{each:g}" for each in (metric.least, metric.most)
+        )
+        return f"{name} is {shown(value)}, beyond its bounds ({low}, {high})"
     return ""
 
 
@@ -255,11 +263,10 @@ def shown(value: object) -> str:
 
 
 def is_accuracy(name: str) -> bool:
-    """Whether it is a metric of an evaluation in percent, or a variant of one."""
-    if _PERCENT.search(name):
-        return True
-    metric = declared(name)
-    return metric is not None and metric.axis == "epoch" and (metric.least, metric.most) == (0, 100)
+    """Whether it is a metric in percent of all, or a variant of one."""
+    if (metric := declared(name)) is not None:
+        return (metric.least, metric.most) == (0, 100)
+    return _PERCENT.search(name) is not None
 
 
 def may_be_shown(name: str, value: object) -> bool:

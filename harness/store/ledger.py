@@ -21,7 +21,7 @@ FileState = Literal[
 ]
 """unreadable: no access for this user, or a disk error; the stage may be intact."""
 
-_PARTS = re.compile(r"(.+)-s\d+\.([a-z_]+)-[0-9a-f]{6,}")
+_PARTS = re.compile(r"(.+)-s\d+\.([a-z][a-z0-9_=]*)-[0-9a-f]{6,}")
 
 _AT_ONCE = 65536
 """Bytes; more than most of these files have."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import StoreError, Unreadable
-from harness.spec.declarations import load
+from harness.spec.named_code import call
 from harness.spec.registry import launchers
 from harness.store import atomic, clock, operating_system
 from harness.store.operating_system import DEAD
@@ -44,7 +44,7 @@ def inside(env: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """By launcher, the job that `env` belongs to: {"job": its number, "restart": how often it was
     restarted, "cluster": its scheduler's cluster, if known}."""
     asked = {kind: each.inside for kind, each in launchers().items() if each.inside}
-    found = {kind: load(dotted)(env) for kind, dotted in asked.items()}
+    found = {kind: call(dotted, env) for kind, dotted in asked.items()}
     return {kind: job for kind, job in found.items() if job is not None}
 
 

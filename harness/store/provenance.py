@@ -21,6 +21,7 @@ import harness
 from harness.errors import HarnessError, StoreError, cannot_be_read, user_name
 from harness.redact import redact
 from harness.spec import registry
+from harness.spec.declarations import OWN
 from harness.store import atomic, operating_system
 
 PACKAGES = (
@@ -91,7 +92,10 @@ def packages() -> list[str]:
     """The names of the packages whose versions are recorded."""
     found = list(PACKAGES)
     found += [name for each in registry.launchers().values() for name in each.libraries]
-    found += [x for each in registry.tasks().values() if each.extra for x in each.libraries]
+    theirs = [each for each in registry.tasks().values() if not each.function.startswith(OWN)]
+    extra = [each for each in registry.tasks().values() if each.extra]
+    found += [name for each in (*extra, *theirs) for name in each.libraries]
+    found += [own.name for own in registry.packages().values() if own is not None]
     # a badly installed tracker is reported elsewhere and must not stop a run
     with contextlib.suppress(HarnessError):
         found += [name for each in registry.trackers().values() for name in each.libraries]

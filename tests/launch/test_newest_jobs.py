@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cli.tiny import TINY
 from launch.world import World, accounted, listed
 
 from harness.errors import HarnessError
+from harness.launch import newest_jobs as module
 from harness.launch import plan_with_jobs
 from harness.launch.job_states import JobState
 from harness.launch.local.jobs import FAR_SILENCE_S
@@ -19,6 +21,7 @@ from harness.launch.newest_jobs import Schedulers, newest_jobs
 from harness.launch.slurm.jobs import GRACE_S
 from harness.launch.status import StatusReader
 from harness.plan import make_plan
+from harness.spec.declarations import Launcher
 from harness.store import atomic, submission
 from harness.store.layout import StageFolder
 from harness.store.liveness import identity
@@ -158,6 +161,22 @@ def test_a_background_job_before_a_reboot_has_ended(world: World) -> None:
     stage = world.stage()
     world.submit(stage, on="local", job="1", ago_s=1, submitter={"boot": "other pid:[1]"})
     assert by_stage(world)[stage.id].state == "GONE"
+
+
+def test_a_launcher_of_another_package_that_fails_is_named(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def boom(*_: object) -> None:
+        raise ValueError("boom")
+
+    own = Launcher("own", "Own", "own.run:Own", jobs="own.jobs:Own")
+    monkeypatch.setattr(module, "launchers", lambda: {"own": own})
+    monkeypatch.setattr(module, "call", lambda _: SimpleNamespace(query=boom, held=boom))
+    world.submit(world.stage(), on="own", job="1")
+    with pytest.raises(HarnessError, match=r"own\.jobs:Own.*ValueError: boom"):
+        by_stage(world)
+    with pytest.raises(HarnessError, match=r"own\.jobs:Own.*ValueError: boom"):
+        Schedulers().held(world.root, submission.everything(world.root))
 
 
 def test_old_numbers_are_not_asked_for(world: World) -> None:

@@ -6,6 +6,8 @@ from importlib import metadata
 
 import pytest
 
+from harness.spec import libraries
+from harness.spec.declarations import Task
 from harness.spec.libraries import missing_libraries
 from harness.spec.registry import tasks
 
@@ -27,3 +29,10 @@ def test_what_is_missing_is_named_with_the_extra(monkeypatch: pytest.MonkeyPatch
         assert "scikit-learn" in said
         assert "moco-harness[evaluate]" in said
     assert missing_libraries(["pretrain", "knn", "linear"]) == []
+
+
+def test_those_of_another_package_are_named_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Task("own", "own.run:run", (), None, (), (), libraries=("torch", "no-such-library"))
+    monkeypatch.setattr(libraries, "task", lambda _: own)
+    (said,) = missing_libraries(["own"])
+    assert said.endswith("pip install no-such-library")

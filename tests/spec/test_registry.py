@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -116,6 +117,29 @@ def test_what_cannot_be_declared_is_refused_by_name(
     install(Point("own", found))
     with pytest.raises(HarnessError, match=said):
         registry.tasks()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"kind": "../own"}, "name"),
+        ({"reported": ("own/topp1",)}, "own/topp1 is not among its metrics"),
+        ({"reported": "own/top1"}, "reported is no tuple"),
+        ({"metrics": accuracy("own/top1", "own")}, "metrics is no tuple"),
+        ({"config": "own.config:Own", "reported": ()}, "reports no metric"),
+    ],
+)
+def test_a_task_that_contradicts_itself_cannot_be_declared(
+    change: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        replace(own("own"), **change)
+
+
+@pytest.mark.parametrize("short", ["top-1 {:q}", "{:.1f} of {:.1f}", "{"])
+def test_a_metrics_format_must_fit_a_number(short: str) -> None:
+    with pytest.raises(ValueError, match="own/top1: the format"):
+        accuracy("own/top1", "own", short=short)
 
 
 # ---- trackers of installed packages

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StoreError
+from harness.spec.declarations import Metric
 from harness.spec.registry import metrics
+from harness.store import layout
 from harness.store.layout import StageFolder, may_be_shown, stage_folder, why_impossible
 
 
@@ -96,6 +98,23 @@ def test_what_is_no_accuracy_may_exceed_a_hundred() -> None:
     for name in ("train/loss", "few_shot/half_width_over_draws", "logistic/c", "other/number"):
         assert not why_impossible(name, 100.5)
     assert why_impossible("of_a_package_that_is_gone/top1", 100.5)
+
+
+def test_the_declaration_decides_what_a_reported_metric_can_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = {
+        "own/mean": Metric("own/mean", "points", "epoch", "mean", least=0.0),
+        "own/top1": Metric("own/top1", "hits", "epoch", "hits of 1,000", most=1_000.0),
+        "own/watched": Metric("own/watched", "1", "epoch", "cosine", least=-1.0, most=1.0),
+    }
+    monkeypatch.setattr(layout, "declared", own.get)
+    monkeypatch.setattr(layout, "task_of", lambda: dict.fromkeys(("own/mean", "own/top1"), "own"))
+    assert "(0, none)" in why_impossible("own/mean", -3.0)
+    assert why_impossible("own/mean", 300.0) == ""
+    assert why_impossible("own/top1", 250.0) == ""
+    assert why_impossible("own/top1", 1_001.0)
+    assert why_impossible("own/watched", 1.0000001) == "", "rounded; no result"
 
 
 def test_an_older_folder_set_aside_may_be_deleted(folder: StageFolder) -> None:
