@@ -72,20 +72,35 @@ def check(train: Path, test: Path) -> None:
 
 
 def _folders(place: Path) -> list[str]:
-    """The class folders that have an image; a walk passes over the others too."""
+    """The class folders, as a walk finds them: with an image, and each folder once."""
+    found: list[str] = []
+    seen: set[tuple[int, int]] = set()
     try:
         with os.scandir(place) as entries:
-            found = [e for e in entries if not e.name.startswith(".") and e.is_dir()]
-        return sorted(each.name for each in found if _holds_image(each.path))
+            folders = [each for each in entries if each.name[0] != "." and each.is_dir()]
+        for each in sorted(folders, key=lambda each: (each.is_symlink(), each.name)):
+            known = each.stat()
+            again = each.is_symlink() and (known.st_dev, known.st_ino) in seen
+            seen.add((known.st_dev, known.st_ino))
+            if not again and _holds_image(each.path):
+                found.append(each.name)
     except OSError as error:
         raise unread(error, place) from error
+    return sorted(found)
 
 
 def _holds_image(folder: str) -> bool:
     """Whether it holds an image, or perhaps does behind a link."""
-    for inner, folders, files in os.walk(folder):
-        if any(each.lower().endswith(SUFFIXES) and each[0] != "." for each in files):
-            return True
-        if any(os.path.islink(os.path.join(inner, each)) for each in folders):  # noqa: PTH114, PTH118
-            return True
-    return False
+    inner: list[str] = []
+    with os.scandir(folder) as entries:
+        for each in entries:
+            if each.name[0] == ".":
+                continue
+            if not each.is_dir():
+                if each.name.lower().endswith(SUFFIXES):
+                    return True
+            elif each.is_symlink():
+                return True
+            else:
+                inner.append(each.path)
+    return any(map(_holds_image, inner))

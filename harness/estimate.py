@@ -8,6 +8,7 @@ with the same device and number of processes count.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
 import re
@@ -117,11 +118,12 @@ def _gpus() -> list[str]:
             names = operating_system.gpus()
     if len(set(names)) < 2:
         return names
-    if os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":  # else CUDA's first is the fastest
+    if os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":  # by default, the fastest comes first
         return ["GPU"]
-    wanted = [str(n) for n in range(len(names))] if chosen is None else chosen.split(",")
     known = {str(n): name for n, name in enumerate(names)}
-    return [known.get(each.strip(), "GPU") for each in wanted]
+    wanted = [*known] if chosen is None else [each.strip() for each in chosen.split(",")]
+    valid = list(itertools.takewhile(known.__contains__, wanted))  # CUDA stops at the first other
+    return [known[each] for each in valid] or ["GPU"]
 
 
 def history(runs: Path, on: Computer) -> History:

@@ -23,7 +23,6 @@ from harness.app.training_images import training_images
 from harness.command import Commands
 from harness.data_check import lacking
 from harness.data_roots import AnyRoot, below
-from harness.data_roots import each as each_root
 from harness.errors import DataError, RecipeError, StoreError, cannot_be_read
 from harness.imagefolder import shown
 from harness.launch import selection
@@ -207,9 +206,10 @@ def _on(word: str, root: AnyRoot) -> On:
     if word in names:
         bank = STL10_LABELLED if word == "stl10" else KNOWN_SIZES.get(word)
         note = ""
-        for own in (Path(word), *(place / word for place in each_root(root))):
-            if own.is_dir() and (word not in PHOTOS or PHOTOS[word].folder != word):
-                note = f"{word} is the data set of that name; --on ./{word} is the folder {own}"
+        theirs = Path(PHOTOS[word].folder).parts[0] if word in PHOTOS else ""
+        own = next((each for each in (Path(word), root / word) if each.is_dir()), None)
+        if own is not None and word != theirs and below(own, root) not in (None, "."):
+            note = f"{word} is the data set of that name; --on ./{word} is the folder {own}"
         return On({"name": word}, word, bank, note)
     places = [each for each in (Path(word), root / word) if word and each.is_dir()]
     if not word.startswith(".") and len(places) > 1 and below(places[0], root) in (None, "."):

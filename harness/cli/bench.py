@@ -28,7 +28,7 @@ from harness.bench.result import (
 from harness.bench.run import KNN, bench
 from harness.bench.task_steps import trained_tasks
 from harness.cli import show
-from harness.errors import HarnessError, RecipeError
+from harness.errors import HarnessError, RecipeError, StoreError
 from harness.estimate import Benched
 from harness.launch.spawn import COLLECTIVE_WAIT_S, spawned
 from harness.launch.threads import use_threads
@@ -59,7 +59,7 @@ class BenchOptions:
 
 
 def bench_command(path: Path, sets: Sequence[str], site: Site, options: BenchOptions) -> None:
-    """Measure, print, and write RUNS/bench/<recipe>-<time>.json.
+    """Measure, print, and write RUNS/bench/<recipe>-<time>-<random>.json.
 
     Raises:
         HarnessError: the recipe, the data, the device or the disk do not allow it.
@@ -106,6 +106,11 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, options: BenchOpt
     if placement.rank > 0:
         return
     record = result.record() | {"set": list(sets)}
+    saved: Path | StoreError
+    try:  # before anything is printed, perhaps into a closed pipe
+        saved = benchmarks.keep(site.runs, recipe.name, record)
+    except StoreError as error:
+        saved = error
     _print(result, recipe)
     if options.scaling and result.whole:
         table = _table(*scaling.HEADINGS)
@@ -114,7 +119,9 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, options: BenchOpt
         show.console.print(table)
         for said in scaling.scaling_text(recipe, result, options.bandwidth):
             show.line(said)
-    show.line(f"saved: {benchmarks.keep(site.runs, recipe.name, record)}")
+    if isinstance(saved, StoreError):
+        raise saved
+    show.line(f"saved: {saved}")
     if options.publish is not None:
         show.line(f"published: {publish(options.publish, record)}")
 

@@ -54,7 +54,7 @@ class CellReader:
         loss = next((value[name] for name in value if named[name].unit == "nats"), None)
         reported = [name for name in task_of() if name in value]
         reported = [name for name in reported if named[name].short] or reported[:1]
-        accuracy = _shown(named[reported[-1]], value[reported[-1]]) if reported else ""
+        accuracy = with_name(named[reported[-1]], value[reported[-1]]) if reported else ""
         speed = next((value[name] for name in value if named[name].unit == "images/s"), None)
         speed = speed if row.state == "running" else None
         return Cells(
@@ -73,7 +73,8 @@ class CellReader:
         )
 
 
-def _shown(metric: Metric, value: float) -> str:
+def with_name(metric: Metric, value: float) -> str:
+    """A reported value as a progress line shows it, e.g. "kNN 49.3 %"."""
     return metric.short.format(value) if metric.short else f"{metric.label} {value:.4g}".strip()
 
 

@@ -14,7 +14,8 @@ from harness.doctor.finding import Examiner, Finding, ok, problem, warning
 from harness.errors import RecipeError, StoreError
 from harness.launch.selected_launcher import unusable
 from harness.site import Site, load_site
-from harness.spec.declarations import Launcher, load
+from harness.spec.declarations import Launcher
+from harness.spec.named_code import call
 from harness.spec.registry import launchers
 
 _STYLE = {"ok": "green", "warning": "yellow", "problem": "red"}
@@ -67,7 +68,7 @@ def _probed(found: Mapping[str, Any] | str, where: Site) -> Iterator[Finding]:
 
 
 def _examiner(declared: Launcher) -> Examiner | None:
-    found: Examiner | None = load(declared.examiner)() if declared.examiner is not None else None
+    found: Examiner | None = call(declared.examiner) if declared.examiner is not None else None
     return found
 
 
@@ -82,9 +83,9 @@ def _site(where: Site) -> Finding:
                 f"has no {each.kind} section, so `run` runs on this machine, though it can submit "
                 f"jobs; add at least `{examiner.least()}`",
             )
-    said = "none" if where.read is None else f"{where.read}: valid"
     absent = " or ".join(each.kind for each in others)
-    return ok("site file", f"{said}, no {absent} section: `run` runs on this machine")
+    said = "none" if where.read is None else f"{where.read}: valid, no {absent} section"
+    return ok("site file", f"{said}: `run` runs on this machine")
 
 
 def _print(findings: Iterable[Finding]) -> int:

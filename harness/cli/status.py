@@ -16,7 +16,7 @@ from rich.text import Text
 from harness.app import overview
 from harness.app.overview import CellValues, not_above_untrained
 from harness.cli import show
-from harness.cli.cells import CellReader, Cells, short
+from harness.cli.cells import CellReader, Cells, short, with_name
 from harness.cli.shortened import shortened
 from harness.command import Commands
 from harness.errors import HarnessError
@@ -321,11 +321,11 @@ def _summary(seen: Statuses, commands: Commands, most: int) -> Iterator[Text]:
 
 def _accuracies(cells: Sequence[CellValues], of: int) -> Iterator[str]:
     """A line for each cell: its leading accuracy, the mean over its runs."""
-    short = metrics()
+    named = metrics()
     names = shortened([each.cell for each in cells], max(12, show.console.width - 45))
     width = max(map(len, names.values()), default=0)
     for each in cells:
-        mean = short[each.metric].short.format(sum(each.values) / len(each.values))
+        mean = with_name(named[each.metric], sum(each.values) / len(each.values))
         low, high = (f"{end(each.values):.1f}" for end in (min, max))
         several = f"  {len(each.values)} runs, {low} to {high}" if len(each.values) > 1 else ""
         yield f"  {names[each.cell].ljust(width)}  {mean}{several}"

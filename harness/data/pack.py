@@ -48,7 +48,7 @@ from harness.store import atomic
 QUALITY = 95
 """JPEG quality, with full colour resolution, of images that are made smaller."""
 LONGEST = 65_500
-"""The longest side of a JPEG image that the library writes, in pixels."""
+"""The longest side of a JPEG image that Pillow writes, in pixels."""
 GROUP = 512
 """Images that are written to disk together."""
 LEFT = "left_out"

@@ -44,13 +44,15 @@ def write(folder: Path, files: Mapping[str, bytes]) -> bool:
 
 
 def _fill(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write the files into the empty folder: all of them, or none."""
+    """Write the files into the empty folder; on an error, none is left."""
+    written: list[Path] = []
     try:
         for name, content in files.items():
             atomic.write(folder / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
+            written.append(folder / name)
     except BaseException:
-        for name in files:
-            (folder / name).unlink(missing_ok=True)
+        for path in written:
+            path.unlink(missing_ok=True)
         raise
 
 

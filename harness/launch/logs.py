@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from harness.command import Commands
 from harness.errors import StoreError
+from harness.launch.job_states import JobState
+from harness.launch.last_attempt import last_attempt
+from harness.launch.newest_jobs import Schedulers
 from harness.launch.progress import in_short
 from harness.launch.status import Row, StatusReader
 from harness.launch.status_rules import ALIVE
@@ -37,13 +39,14 @@ def sources(runs: Path, stage_id: str) -> list[Path]:
     Raises:
         StoreError: the folder or a submission's record cannot be read.
     """
-    attempts = StageFolder(runs / stage_id).attempts()
+    stage = StageFolder(runs / stage_id)
+    attempts = stage.attempts()
     newest = attempts[-1] if attempts else None
     place = submission.newest(submission.everything(runs)).get(stage_id)
     if place is not None:
         made, array, index = place
         element = array.element(index)
-        if element is not None and not _since(newest, made, element):
+        if element is not None and not _since(stage, made, element):
             folder = submission.folder(runs, made.id)
             files = [folder / f"{element}_0_log.{end}" for end in ("out", "err")]
             if there := [path for path in files if path.exists()]:
@@ -59,18 +62,16 @@ def others(path: Path) -> list[Path]:
     return [p for p in found if not p.name.startswith(f"{job}_0_") and p.stat().st_size]
 
 
-def _since(attempt: Path | None, made: submission.Submission, element: str) -> bool:
-    """Whether the attempt started later than the job and without it."""
+def _since(stage: StageFolder, made: submission.Submission, element: str) -> bool:
+    """Whether the newest attempt started later than the job and without it."""
+    attempt = last_attempt(stage)
     if attempt is None:
         return False
-    who: Any = atomic.read_json(attempt / "alive.json")
-    found = job_of(who) if isinstance(who, dict) else None
     inside = launchers()[made.on].inside if made.on in launchers() else None
-    own = found is not None and (found[0], found[1]["job"]) == (made.on, element)
-    if own or (found is None and inside is None):
+    own = Schedulers().of(made.on).is_of(attempt, made, JobState(element, "GONE"))
+    if own or (job_of(attempt.who) is None and inside is None):
         return False
-    began = attempt / "attempt.json"
-    return (began if began.exists() else attempt).stat().st_mtime > made.t
+    return attempt.began > made.t
 
 
 @dataclass

@@ -263,6 +263,7 @@ def _confusion(found: _Found, over: str) -> Confusion:
         most |= dict.fromkeys(divmod(place, count))
         if len(most) >= CONFUSED:
             break
+    most |= dict.fromkeys(there)
     own = list(most)[:CONFUSED]
     group = torch.full((count,), len(own))
     group[own] = torch.arange(len(own))

@@ -86,9 +86,10 @@ def _k(name: str, knn: Knn, images: int | None, of: int | None) -> Iterator[Doub
         return
     each = images // of
     if large := [k for k in knn.k if k > each]:
+        about = f"about {each:,}" if each else "less than one"
         yield Doubt(
             "knn-k",
-            f"{name}.k: {', '.join(map(str, large))} neighbours, but a class has about {each:,} of "
+            f"{name}.k: {', '.join(map(str, large))} neighbours, but a class has {about} of "
             f"the {images:,} images: other classes vote even where the features are perfect. "
             f"At most {max(1, each):,} would do",
         )

@@ -30,7 +30,7 @@ def name_of(path: Path, mend: str) -> str:
     """The name of a recipe that is to be written to `path`.
 
     Args:
-        mend: what to do about another name.
+        mend: what to do if the name is refused.
 
     Raises:
         RecipeError: no recipe can have it.

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.recipe.knn_words import Trained, trained_on
-from harness.spec.declarations import Task, load
+from harness.spec.declarations import Task
+from harness.spec.named_code import call
 from harness.spec.registry import task
 
 
@@ -22,7 +23,7 @@ def protocol_words(
     """
     if declared.protocol is None or section is None:
         return ""
-    said: str = load(declared.protocol)(section, data, trained)
+    said: str = call(declared.protocol, section, data, trained)
     return said
 
 

@@ -64,7 +64,7 @@ class Metric:
         for said in (self.short, self.alarm):
             try:
                 said.format(1.0)
-            except (LookupError, ValueError) as error:
+            except (LookupError, ValueError, TypeError, AttributeError) as error:
                 raise ValueError(f"{self.name}: the format {said!r}: {error}") from None
 
     def variant(self, name: str) -> Metric:
@@ -188,7 +188,7 @@ class Task:
             raise ValueError(f"{self.kind!r} cannot be a task's name, as folder names contain it")
         for name, said in (("metrics", self.metrics), ("reported", self.reported)):
             if not isinstance(said, tuple):
-                raise ValueError(f"the task {self.kind}: {name} is no tuple")
+                raise ValueError(f"the task {self.kind}: {name} is not a tuple")
         own = {metric.name for metric in self.metrics}
         if absent := [name for name in self.reported if name not in own]:
             raise ValueError(f"the task {self.kind}: {absent[0]} is not among its metrics")

@@ -44,11 +44,11 @@ def load_section(what: str, kind: str, dotted: str, base: type[S]) -> type[S]:
     """The section that a declaration names.
 
     Raises:
-        HarnessError: it is none, or has another `kind`.
+        HarnessError: it is not a subclass of `base`, or has another `kind`.
     """
     found: Any = load(dotted)
     if not (isinstance(found, type) and issubclass(found, base)):
-        raise HarnessError(f"the {what} {kind} declares {dotted}, which is no {base.__name__}")
+        raise HarnessError(f"the {what} {kind} declares {dotted}, which is not a {base.__name__}")
     field = getattr(found, "model_fields", {}).get("kind")
     said = getattr(found, "kind", None) if field is None else get_args(field.annotation)
     if said not in (kind, (kind,)):

@@ -250,10 +250,9 @@ def why_impossible(name: str, value: object) -> str:
     metric = declared(name)
     reported = metric is not None and name.partition("@")[0] in task_of()
     if metric is not None and reported and not metric.possible(value):  # type: ignore[arg-type]
-        low, high = (
-            "none" if each is None else f"{each:g}" for each in (metric.least, metric.most)
-        )
-        return f"{name} is {shown(value)}, beyond its bounds ({low}, {high})"
+        ends = (("at least", metric.least), ("at most", metric.most))
+        bounds = " and ".join(f"{word} {end:g}" for word, end in ends if end is not None)
+        return f"{name} is {shown(value)}, but must be {bounds}"
     return ""
 
 
@@ -263,7 +262,7 @@ def shown(value: object) -> str:
 
 
 def is_accuracy(name: str) -> bool:
-    """Whether it is a metric in percent of all, or a variant of one."""
+    """Whether it is a metric from 0 to 100 percent, or a variant of one."""
     if (metric := declared(name)) is not None:
         return (metric.least, metric.most) == (0, 100)
     return _PERCENT.search(name) is not None

@@ -100,7 +100,7 @@ def write(site: Site, weights: str = "tiny", on: Any = "embedded", **more: Any) 
 
 
 def test_folders_have_names_of_their_own(place: Path, site: Site) -> None:
-    """Also in another call: names are of the recipe's file."""
+    """Also in another call: each has a recipe file of its own."""
     folders = ["birds", "a/birds", "b/birds", "a-birds", "Birds", "фото", "猫", "cifar10"]
     for folder in folders:
         for split in ("train", "val"):

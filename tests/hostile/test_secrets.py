@@ -119,10 +119,10 @@ def test_a_whole_run_keeps_none(tmp_path: Path, words: str) -> None:
         process.join(500)
         assert process.exitcode is not None
     until = time.monotonic() + 120
-    logs = list(runs.glob(".wandb-follow/*.log"))
-    while not all(log.read_text().endswith("ended\n") for log in logs):
+    while not all(log.read_text().endswith("ended\n") for log in runs.glob(".wandb-follow/*.log")):
         assert time.monotonic() < until, "the followers end soon after what they follow"
         time.sleep(0.1)
+    assert list(runs.glob(".wandb-follow/*.log"))
     printed = said.read_bytes()
     assert b"Traceback" not in printed
     assert runs.exists()

@@ -15,6 +15,7 @@ from harness.launch.status import StatusReader
 from harness.store import submission
 from harness.store.attempt import begin
 from harness.store.liveness import identity
+from harness.store.operating_system import boot
 from harness.store.submission import Array
 
 
@@ -140,7 +141,21 @@ def test_a_background_job_of_another_machine(world: World) -> None:
     folder = world.stage()
     world.submit(folder, on="local", job="1", host="elsewhere", ago_s=60)
     (refused,) = targets(world, folder).refused
-    assert "background job 1 runs on elsewhere: cancel it there" in refused
+    assert "background job 1 is a process of elsewhere: call moco-harness there" in refused
+
+
+def test_a_background_job_of_another_container_is_left_alone(world: World) -> None:
+    """Its number may be another process's here."""
+    folder = world.stage()
+    number, _, _ = boot().partition(" ")
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        job, where = str(process.pid), {"boot": f"{number} pid:[1]"}
+        made = world.submit(folder, on="local", job=job, submitter=where)
+        world.attempt(folder, on="local", job=job, host=made.host)
+        found = targets(world, folder)
+        assert (found.jobs, found.processes) == ({}, {})
+        assert "another container" in found.refused[0]
+        process.kill()
 
 
 def test_while_it_is_being_submitted(world: World) -> None:

@@ -39,7 +39,7 @@ def test_whichever_is_newer(world: World, on: str) -> None:
     folder = world.stage()
     made = world.submit(folder, on=on, job="12")
     log = world.log(made, "12")
-    world.attempt(folder, on=on, job="12", how="interrupted")
+    world.attempt(folder, on=on, job="12", host=made.host, how="interrupted")
     assert log in sources(world.root, folder.id)
     attempt = world.attempt(folder, how="failed")
     (attempt / "traceback.txt").write_text("Traceback\n")

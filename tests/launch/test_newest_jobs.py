@@ -147,7 +147,8 @@ def test_so_is_one_whose_process_cannot_be_seen(
     one, two = world.stage(), world.stage(run="tiny-s1")
     number, _, _ = boot().partition(" ")
     elsewhere = {"boot": f"{number} pid:[1]"} if hidden == "container" else {}
-    world.submit(one, two, on="local", job="1", ago_s=2 * FAR_SILENCE_S, submitter=elsewhere)
+    old = 2 * FAR_SILENCE_S
+    world.submit(one, two, on="local", job="1", ago_s=old, submitter=elsewhere, user="other")
     if hidden == "processes":
         monkeypatch.setattr("harness.store.operating_system.start_time", lambda _: "")
     assert by_stage(world)[one.id].state == "GONE"

@@ -62,7 +62,7 @@ def test_a_refusal_keeps_its_kind() -> None:
 @pytest.mark.parametrize(
     ("kind", "dotted", "said"),
     [
-        ("own", "of_a_package:boom", "declares of_a_package:boom, which is no TaskSection"),
+        ("own", "of_a_package:boom", "declares of_a_package:boom, which is not a TaskSection"),
         ("own", f"{__name__}:Other", "needs the field kind: Literal\\['own'\\]"),
         ("own", "harness.recipe.task:TaskSection", "needs the field kind"),
     ],

@@ -124,8 +124,8 @@ def test_what_cannot_be_declared_is_refused_by_name(
     [
         ({"kind": "../own"}, "name"),
         ({"reported": ("own/topp1",)}, "own/topp1 is not among its metrics"),
-        ({"reported": "own/top1"}, "reported is no tuple"),
-        ({"metrics": accuracy("own/top1", "own")}, "metrics is no tuple"),
+        ({"reported": "own/top1"}, "reported is not a tuple"),
+        ({"metrics": accuracy("own/top1", "own")}, "metrics is not a tuple"),
         ({"config": "own.config:Own", "reported": ()}, "reports no metric"),
     ],
 )
@@ -136,7 +136,7 @@ def test_a_task_that_contradicts_itself_cannot_be_declared(
         replace(own("own"), **change)
 
 
-@pytest.mark.parametrize("short", ["top-1 {:q}", "{:.1f} of {:.1f}", "{"])
+@pytest.mark.parametrize("short", ["top-1 {:q}", "{:.1f} of {:.1f}", "{", "{0.x}", "{0[0]}"])
 def test_a_metrics_format_must_fit_a_number(short: str) -> None:
     with pytest.raises(ValueError, match="own/top1: the format"):
         accuracy("own/top1", "own", short=short)

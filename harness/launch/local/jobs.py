@@ -15,7 +15,7 @@ from harness.plan import over
 from harness.store import clock, operating_system
 from harness.store.layout import StageFolder
 from harness.store.operating_system import command_line
-from harness.store.submission import Array, Submission, submitting
+from harness.store.submission import Array, Submission, submitting, user
 
 FAR_SILENCE_S = 900.0
 """A background job on another machine, or a hidden one, is taken for dead after so many seconds
@@ -47,9 +47,8 @@ class Processes(Jobs):
         return same and last.host == made.host and last.began >= made.t
 
     def cannot_stop(self, made: Submission, job: JobState) -> str:
-        if made.host == socket.gethostname():
-            return ""
-        return f"its background job {job.job} runs on {made.host}: cancel it there"
+        why = _unseen(made, job.job)
+        return why and f"its background job {job.job} {why}"
 
     def stop_command(self, job: str) -> str:
         return f"kill {job}"
@@ -88,11 +87,12 @@ def state(runs: Path, made: Submission, array: Array) -> JobState:
 def _unseen(made: Submission, job: str) -> str:
     """Why this process cannot see the submission's, in words; "" if it can."""
     if made.host != socket.gethostname():
-        return f"is a process of {made.host}; call moco-harness there"
+        return f"is a process of {made.host}: call moco-harness there"
     ours, theirs = operating_system.boot(), str(made.submitter.get("boot", ""))
     if theirs != ours and theirs.partition(" ")[0] == ours.partition(" ")[0]:
-        return "is a process of another container; call moco-harness there"
-    if job.isdecimal() and operating_system.start_time(int(job)) == "":
+        return "is a process of another container: call moco-harness there"
+    hidden = made.user != user() and job.isdecimal()
+    if hidden and operating_system.start_time(int(job)) == "":
         return f"belongs to {made.user}, whose processes are hidden from you"
     return ""
 

@@ -243,7 +243,7 @@ def _accounted(job: str, state: str, exit_: str, node: str, reason: str) -> JobS
     reason = "" if reason == "None" else reason
     node = "" if node == "None assigned" else node
     if word == "FAILED" and exit_ == "0:0":
-        exit_ = ""  # it has heard of the job's start, after its end, and not yet of its exit code
+        exit_ = ""  # accounting recorded the start late, and has no exit code yet
     return _state(job, word, reason, node, exit_)
 
 

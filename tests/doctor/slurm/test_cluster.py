@@ -45,6 +45,7 @@ Change = Callable[[Clients], object]
         ({}, lambda c: c.says("sacct", error="refused"), "accounting", "warning", "refused"),
         ({"partition": "cpu"}, None, "partition", "problem", "can be gpu"),
         ({}, lambda c: c.says("sinfo", error="late"), "nodes", "warning", "answer (late)"),
+        ({}, lambda c: c.says("scontrol", error="late"), "partition", "warning", "answer (late)"),
         ({"partition": None}, None, "partition", "ok", "gpu is up"),
         (
             {"partition": None},
