@@ -25,7 +25,7 @@ _KNOWN = {
     "an access token": (
         r"\b(?:hf_[A-Za-z0-9]{20,}|gh[oprsu]_[A-Za-z0-9]{30,}|github_pat_\w{30,}"
         r"|glpat-[\w-]{20,}|xox[abprs]-[\w-]{10,}|sk-[\w-]{30,}"
-        r"|[a-z]+_v\d_\w{30,}|AKIA[0-9A-Z]{16}\b|bearer [\w.~+/-]{20,}"
+        r"|[a-z]+_v\d_(?=\w*[A-Za-z0-9]{20})\w{30,}|AKIA[0-9A-Z]{16}\b|bearer [\w.~+/-]{20,}"
         r"|(?<=authorization: )basic [\w+/=-]{16,})"
     ),
     "the value of a variable": (

@@ -72,6 +72,8 @@ def publish(
     """
     left_out = False
     _refuse_other_page(to)
+    for left in to.glob("*/runs.old"):
+        records.finish_replacement(left.with_name("runs"))
     if recipe is None:
         folders = published_reports(to)
         if not folders:

@@ -31,6 +31,8 @@ from harness.store import atomic, provenance
 
 DIGITS = 6
 """Decimal places of every number in the file."""
+MOST_BYTES = 64_000_000
+"""Of a baseline's file: hundreds of cells with curves."""
 
 
 class Sample(Section):
@@ -173,7 +175,8 @@ def load_baseline(path: Path) -> Baseline:
             f"{path}: no such baseline; write it from finished runs with two seeds or more, with "
             "check --write-baseline"
         ) from None
-    return check(Baseline, read(path))  # JSON is YAML, and the YAML reader knows line numbers
+    # JSON is YAML, and the YAML reader knows line numbers
+    return check(Baseline, read(path, MOST_BYTES))
 
 
 def measured(recipe: Recipe) -> list[tuple[Measured, str]]:

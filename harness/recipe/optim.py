@@ -30,7 +30,7 @@ class Cosine(Section):
     """Half a cosine period over the run, set once per epoch (v2)."""
 
     kind: Literal["cosine"]
-    first: Literal[0, 1] = 0
+    first: Annotated[int, Field(ge=0, le=1)] = 0
     """The first epoch's number: 0 never reaches a rate of zero (code), 1 ends at zero (demo)."""
     start: Annotated[int, Field(ge=0), Since("0.2")] = 0
     """The epoch, counted from 0, in which the half period starts, for a run that continues

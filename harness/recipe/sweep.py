@@ -164,9 +164,14 @@ def values_of(text: str, place: str) -> list[str]:
     Raises:
         RecipeError: a bracket or a quote is not closed.
     """
-    found, open_, begin = [], list[str](), 0
+    found, open_, begin, skipped = [], list[str](), 0, -1
     for at, character in enumerate(text):
-        if open_ and character == open_[-1]:
+        within = open_[-1] if open_ else ""
+        if at == skipped:
+            continue
+        if (within, character) == ('"', "\\") or (within == "'" and text[at : at + 2] == "''"):
+            skipped = at + 1  # a quote in quotes
+        elif open_ and character == open_[-1]:
             open_.pop()
         elif open_ and open_[-1] in "\"'":
             continue

@@ -60,14 +60,17 @@ _HINTS = {
 }
 
 
-def read(path: Path) -> Node:
+def read(path: Path, most: int = MAX_BYTES) -> Node:
     """The file's values, each with its line.
+
+    Args:
+        most: the largest file, in bytes.
 
     Raises RecipeError, with file and line, for content that is no mapping in strict YAML, and for a
     file that is absent, unreadable, not UTF-8, or too large for a recipe.
     """
     source = display(path)
-    node = parse(_decoded(_bytes(path, source), source), source)
+    node = parse(_decoded(_bytes(path, source, most), source), source)
     if not isinstance(node.value, dict):
         what = "empty" if node.value is None else "not a mapping"
         _refuse(node.place, f"the file is {what}: it needs fields, as in `name: value`")
@@ -102,6 +105,8 @@ def parse_value(text: str, source: str) -> Node:
     """
     if text[:1] in ("[", "{", '"', "'"):
         found = parse(text, source, line=None)
+        if text[0] in "\"'" and not isinstance(found.value, str):
+            _refuse(found.place, f"{printable(text)}: write a mapping in braces: {{...}}")
         marks = [e.end_mark for e in yaml.parse(text, Loader=_LOADER) if isinstance(e, _ENDS)]
         if rest := text[max(mark.index for mark in marks if mark is not None) :].strip():
             _refuse(
@@ -251,7 +256,7 @@ class _Reader:
                 self.refuse(event, f"{printable(text)} is too large for a number: {self.quote}")
             if number == 0 and re.search("[1-9]", re.split("[eE]", text)[0]):
                 self.refuse(event, f"{printable(text)} is too small for a number: write 0")
-            return number
+            return number + 0.0  # -0 is 0, and names no other run
         if _NOT_FINITE.fullmatch(text):
             self.refuse(event, f"{text} is not a finite number: write one, or {self.quote}")
         if len(text) <= LONGEST_NUMBER and _AMBIGUOUS.fullmatch(text):
@@ -281,7 +286,7 @@ class _Reader:
         _refuse(self.place(_line(event)), problem)
 
 
-def _bytes(path: Path, source: str) -> bytes:
+def _bytes(path: Path, source: str, most: int) -> bytes:
     try:
         if path.is_dir():
             raise RecipeError(f"{source}: a folder: name a .yaml file in it")
@@ -290,13 +295,13 @@ def _bytes(path: Path, source: str) -> bytes:
         if not path.is_file():
             raise RecipeError(f"{source}: not a regular file: name a .yaml file")
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            content = file.read(most + 1)
     except OSError as error:
         raise RecipeError(cannot_be_read(error, Path(source))) from error
     except ValueError as error:  # a null character
         raise RecipeError(f"{source}: not a file name") from error
-    if len(content) > MAX_BYTES:
-        raise RecipeError(f"{source}: larger than {MAX_BYTES // 1_000_000} MB: not a recipe")
+    if len(content) > most:
+        raise RecipeError(f"{source}: larger than {most // 1_000_000} MB: too large to read")
     return content
 
 

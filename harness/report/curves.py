@@ -116,7 +116,8 @@ def _read(folder: StageFolder, lines: int, *, ended: bool) -> tuple[list[journal
             continue
         chosen = _sample(data.split(b"\n"), lines)
         records = journal.parse_all(chosen)
-        killed = chosen[-1:] != [b""] and not (ended and path == paths[-1])
+        cut = chosen[-1:] != [b""] and journal.parse(chosen[-1]) is None
+        killed = cut and not (ended and path == paths[-1])
         torn += sum(map(bool, chosen)) - len(records) - killed
         attempts.append(records)
     return journal.merge(attempts), torn

@@ -67,6 +67,7 @@ def publish(
         StoreError: a run is not finished, is damaged, or stale for another reason than its edition;
             `root` holds something else, or a result that the run root does not; the disk is full.
     """
+    finish_replacement(root)
     stages = {stage.id: (run, stage) for run in results.runs for stage in run.stages.values()}
     kept = [(run, stage) for run, stage in stages.values() if stage.state != "absent"]
     _refuse([stage for _, stage in kept], results, root)
@@ -99,7 +100,7 @@ def publish(
     if KEY in (older := published(root) or {}):
         mark[KEY] = older[KEY]
     files[MARK] = atomic.encoded(atomic.dump(mark))
-    draft = root.with_name(f"{root.name}.new")
+    draft, before = root.with_name(f"{root.name}.new"), _before(root)
     try:
         _refuse_other_draft(draft)
         shutil.rmtree(draft, ignore_errors=True)
@@ -116,11 +117,34 @@ def publish(
                     f"({copied.detail.partition(';')[0]}); this is a fault of the harness"
                 )
         if root.exists():
-            shutil.rmtree(root)
+            root.rename(before)
         draft.rename(root)
+        shutil.rmtree(before, ignore_errors=True)
     except OSError as error:
         raise atomic.write_error(error, root) from error
     return root
+
+
+def _before(root: Path) -> Path:
+    """Where the earlier records are while new ones take their place."""
+    return root.with_name(f"{root.name}.old")
+
+
+def finish_replacement(root: Path) -> None:
+    """Undo, or end, the replacement of the records at `root` by a call that was killed.
+
+    Raises:
+        StoreError: something else is in the way, or the disk cannot be written.
+    """
+    before = _before(root)
+    _refuse_other_draft(before)
+    try:
+        if before.is_dir() and root.exists():
+            shutil.rmtree(before)
+        elif before.is_dir():
+            before.rename(root)
+    except OSError as error:
+        raise atomic.write_error(error, before) from error
 
 
 def private_images(results: Results) -> bool:

@@ -9,8 +9,12 @@ from pathlib import Path
 FRESH_S = 60.0
 """Seconds for which a measured difference between two clocks is used."""
 
-_ahead: dict[int, tuple[float, float]] = {}
-"""By device: seconds by which its server's clock is ahead of ours, and when that was measured."""
+STEP_S = 1.0
+"""Seconds by which our clock must have been set for the difference to be measured anew."""
+
+_ahead: dict[int, tuple[float, float, float]] = {}
+"""By device: seconds by which its server's clock is ahead of ours, and when that was measured, by
+the monotonic clock and by ours."""
 
 
 def now(folder: Path) -> float:
@@ -22,8 +26,12 @@ def now(folder: Path) -> float:
     """
     device = folder.stat().st_dev
     known = _ahead.get(device)
-    if known is None or time.monotonic() - known[1] > FRESH_S:
-        known = _ahead[device] = (_difference(folder), time.monotonic())
+    if known is not None:
+        since = time.monotonic() - known[1]
+        if since > FRESH_S or abs(time.time() - known[2] - since) > STEP_S:
+            known = None
+    if known is None:
+        known = _ahead[device] = (_difference(folder), time.monotonic(), time.time())
     return time.time() + known[0]
 
 

@@ -30,7 +30,8 @@ FIRST = 64
 
 _AT_ONCE = 1 << 20
 _FIGURE = rb'"[\w./-]+/%s":([-+.\dEe]+)'
-_SEED = re.compile(r"-s(\d+)\.([^.-]+)-")
+_SEED = re.compile(r"-s(\d+)\.([a-z][a-z0-9_=]*)-[0-9a-f]+$")
+"""Seed and task at the end of a stage's id; a recipe's name may contain the like of a seed."""
 
 
 def why_invalid(folder: StageFolder, result: Mapping[str, Any], attempts: Sequence[str]) -> str:

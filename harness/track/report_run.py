@@ -311,18 +311,20 @@ def _rows(data: bytes) -> list[dict[str, str]]:
 
 
 def tracked(rows: list[dict[str, str]]) -> TrackedTable:
-    """Rows of a CSV file as a table: a column whose texts are all numbers holds numbers."""
+    """Rows of a CSV file as a table: a column whose texts are all numbers holds numbers, unless it
+    holds names (a hash may consist of digits)."""
     columns = tuple(rows[0]) if rows else ()
-    numbers = {name for name in columns if all(_is_number(row[name]) for row in rows)}
+    numbers = {name for name in columns if all(_is_number(row[name]) for row in rows)} - NAMES
     made = (tuple(_value(row[name], number=name in numbers) for name in columns) for row in rows)
     return TrackedTable(columns, tuple(made))
 
 
+NAMES = frozenset(("cell", "commit", "data", "edition", "label", "stage", "weights"))
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,3})?")
+
+
 def _is_number(text: str | None) -> bool:
-    try:
-        return not text or abs(float(text)) < 1e300
-    except ValueError:
-        return False
+    return not text or (_NUMBER.fullmatch(text) is not None and abs(float(text)) < 1e300)
 
 
 def _value(text: str | None, *, number: bool) -> str | float | None:

@@ -71,6 +71,9 @@ class Tail:
         Determine `upto` before the call: the journal is written before the checkpoint.
         """
         self._read()
+        if upto is None:  # it has ended: as `journal.read`, the last line may lack its newline
+            self._take([self._rest])
+            self._rest = b""
         ripe = [r for _, r in self._pending if upto is None or r["step"] <= upto]
         self._pending = [p for p in self._pending if upto is not None and p[1]["step"] > upto]
         fresh = [self._once(record) for record in sorted(ripe, key=lambda r: int(r["step"]))]

@@ -37,7 +37,7 @@ SECRETS = (
     "export WANDB_API_KEY='abcdef0123456789abcdef0123'", "Bearer abcdef0123456789abcdef",
     "WANDB_API_KEY = 'abcdef0123456789abcdef'", '"api_key": "abcdef0123456789abcdef"',
     "Bearer abcdefabcdefabcdefabcdef", "hf_token: abcdef0123456789abcdef",
-    "Authorization: Basic abcdef0123456789abcdef==",
+    "Authorization: Basic abcdef0123456789abcdef==", "wandb_v1_abcdef0123456789abcdef0123456789ab",
 )  # fmt: skip
 
 
@@ -62,7 +62,8 @@ def test_what_is_secret_is_seen_and_hidden(text: str) -> None:
      "token: Mapping[str, Any]", "basic torch/nn/modules/conv2d.py",
      "token = secrets.token_hex(16)", "next_token = tokenizer.decode(ids[0:1])",
      "the token: https://docs.example.org/v2/page", "unexpected token: a_long_name_of_something",
-     "export HF_TOKEN=$(cat ~/.token)", "API_KEY=/run/secrets/of-the-site"],
+     "export HF_TOKEN=$(cat ~/.token)", "API_KEY=/run/secrets/of-the-site",
+     "moco_v2_imagenet100_batch_256_lr_003_cosine-s0.pretrain-0123456789"],
 )  # fmt: skip
 def test_what_is_not_is_left_alone(text: str) -> None:
     env = {

@@ -72,6 +72,23 @@ def test_a_newer_attempt_wins_from_its_first_step(make: Make) -> None:
     assert [value for _, value in found.loss] == [9.0] * 31 + [1.0] * 68
 
 
+@pytest.mark.parametrize(("cut", "told"), [(False, 0), (True, 1)])
+def test_a_last_line_without_its_end_is_whole_if_it_can_be_read(
+    make: Make, cut: bool, told: int
+) -> None:
+    bench = make()
+    old = [{"step": n, "epoch": n / 31, "train/loss": 9.0} for n in range(1, 61)]
+    bench.pretrain("m0.9", 0, records=old, state=None)
+    new = [{"step": n, "epoch": n / 31, "train/loss": 1.0} for n in range(32, 100)]
+    bench.pretrain("m0.9", 0, records=new, attempt=2)
+    journal = bench.folder("m0.9", 0).attempts()[0] / "metrics.jsonl"
+    lines = journal.read_text().splitlines()
+    lines[9] = lines[9][:-5] if cut else lines[9]
+    journal.write_text("\n".join(lines))
+    found = read_curves(read_entry(bench.folder("m0.9", 0)), bench.recipe("m0.9", 0))
+    assert len([each for each in found.warnings if "cut" in each]) == told
+
+
 def test_health_is_drawn_and_its_alarm_told(make: Make) -> None:
     bench = make()
     records: list[dict[str, object]] = []

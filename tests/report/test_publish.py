@@ -14,7 +14,7 @@ import pytest
 from harness.errors import StoreError
 from harness.recipe.ablation import CONTROL
 from harness.report.collect import Results, collect
-from harness.report.publish import publish
+from harness.report.publish import finish_replacement, publish
 from harness.report.published import MARK, pinned
 from harness.report.write import write_report
 from harness.store.edition import Editions
@@ -310,6 +310,28 @@ def test_what_lies_at_the_drafts_place_is_not_removed(
     with pytest.raises(StoreError, match=r"runs\.new"):
         publish(gather(bench), tmp_path / "t" / "runs", recipe="r.yaml")
     assert (draft / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_replacement_that_was_killed_is_undone_or_ended(
+    make: Make, gather: Collected, tmp_path: Path, renamed: bool
+) -> None:
+    bench = make()
+    bench.finish("m0.9", 0, 40.0)
+    root = publish(gather(bench), tmp_path / "t" / "runs", recipe="r.yaml")
+    files = sorted(path.relative_to(root) for path in root.rglob("*"))
+    before = tmp_path / "t" / "runs.old"
+    if renamed:
+        shutil.copytree(root, before)
+    else:
+        root.rename(before)
+    finish_replacement(root)
+    assert not before.exists()
+    assert sorted(path.relative_to(root) for path in root.rglob("*")) == files
+    before.mkdir()
+    (before / "thesis.txt").write_text("mine")
+    with pytest.raises(StoreError, match=r"runs\.old"):
+        publish(gather(bench), root, recipe="r.yaml")
 
 
 def test_a_draft_that_an_interrupted_call_left_is_replaced(

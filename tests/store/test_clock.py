@@ -35,6 +35,16 @@ def test_it_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     clock.now(tmp_path)
 
 
+@pytest.mark.parametrize("step", [-600.0, 600.0])
+def test_it_is_asked_again_if_our_clock_was_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    before = clock.now(tmp_path)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + step)
+    assert clock.now(tmp_path) == pytest.approx(before, abs=30)
+
+
 def test_where_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -20,6 +21,15 @@ def test_only_what_no_attempt_can_rewind_is_given_out(stage: Stage) -> None:
     assert [r["step"] for r in tail.settled(newest_checkpoint(stage.folder))] == [1, 2]
     stage.attempt(2, record(3, loss=7.0), record(4))
     assert [(r["step"], r["train/loss"]) for r in tail.settled(None)] == [(3, 7.0), (4, 0.4)]
+
+
+def test_of_a_finished_stage_the_last_line_needs_no_end(stage: Stage) -> None:
+    stage.attempt(1, record(1), torn=json.dumps(record(2)))
+    tail = Tail(stage.folder, Progress())
+    assert [r["step"] for r in tail.settled(2)] == [1]
+    assert [r["step"] for r in tail.settled(None)] == [2]
+    assert [r["step"] for r in journal.read(stage.folder)] == [1, 2]
+    assert tail.settled(None) == []
 
 
 def test_what_joins_a_mirrored_step_later_is_given_out_alone(stage: Stage) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import secrets
@@ -23,6 +24,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, TypeVar
@@ -59,6 +61,8 @@ T = TypeVar("T")
 Asked = Callable[[], bool]
 Files = list[tuple[str, int, int]]
 """Name, size in bytes and mtime in ns of each file of a folder, sorted."""
+Listing = Callable[[AnyRoot], Iterator[tuple[str, Files]]]
+"""All folders of what is copied, relative to a root, each with its own files."""
 
 
 class _Stopped(Exception):
@@ -157,7 +161,8 @@ def _copied(root: AnyRoot, wanted: list[str], place: Path, stopping: Asked) -> P
     _tidy(place, stopping)
     with ThreadPoolExecutor(THREADS) as pool:
         try:
-            target = place / (NAME + _digest(root, wanted, pool, stopping))
+            asked = partial(_walk, wanted=wanted, pool=pool, stopping=stopping)
+            target = _place(place, root, asked)
             while not target.exists():
                 with _drafting(target) as draft:
                     older = _oldest(draft, target)
@@ -172,6 +177,19 @@ def _copied(root: AnyRoot, wanted: list[str], place: Path, stopping: Asked) -> P
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return target
+
+
+def _place(place: Path, root: AnyRoot, asked: Listing) -> Path:
+    """The folder of the copy: one that is complete, or one that does not exist. Whatever cleans the
+    node's disk may have removed files of an earlier one."""
+    digest, whole = _digest(root, asked)
+    for n in itertools.count():
+        target = place / f"{NAME}{digest}{f'-{n}' if n else ''}"
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if target.exists() and _digest(target, asked)[1] != whole:
+                continue
+            return target
+    raise AssertionError("there is always another name")
 
 
 @contextlib.contextmanager
@@ -235,12 +253,13 @@ def _remove(folder: Path, stopping: Asked) -> None:
         folder.rmdir()
 
 
-def _digest(root: AnyRoot, wanted: list[str], pool: ThreadPoolExecutor, stopping: Asked) -> str:
-    """Digest of the paths, sizes and times of everything that is copied."""
-    total = hashlib.sha256(str(root).encode())
-    for folder, files in _walk(root, wanted, pool, stopping):
+def _digest(root: AnyRoot, asked: Listing) -> tuple[str, tuple[int, int]]:
+    """Digest of the paths, sizes and times of everything that is copied; files and bytes."""
+    total, count, size = hashlib.sha256(str(root).encode()), 0, 0
+    for folder, files in asked(root):
         total.update(json.dumps([folder, files]).encode())
-    return total.hexdigest()[:12]
+        count, size = count + len(files), size + sum(each[1] for each in files)
+    return total.hexdigest()[:12], (count, size)
 
 
 def _fill(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -82,6 +83,17 @@ def test_only_what_is_needed_is_copied_and_once(
     assert files(found.parent) - {f"{found.name}/{name}" for name in files(found)} == {
         path.name for path in found.parent.glob(".moco-harness-job-*")
     }, "no draft is left"
+
+
+def test_a_copy_of_which_files_were_removed_is_not_used(root: Path, tmp_path: Path) -> None:
+    first = stage(root, tmp_path / "node")
+    whole = files(first)
+    (first / "nets/small/train/a/1.png").unlink()
+    second = stage(root, tmp_path / "node")
+    assert (second != first, files(second)) == (True, whole)
+    shutil.rmtree(second / "nets")
+    assert files(stage(root, tmp_path / "node")) == whole
+    assert first.exists(), "another job may still read it"
 
 
 def test_large_files_are_whole(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
