@@ -123,7 +123,7 @@ def _gpus() -> list[str]:
     known = {str(n): name for n, name in enumerate(names)}
     wanted = [*known] if chosen is None else [each.strip() for each in chosen.split(",")]
     valid = list(itertools.takewhile(known.__contains__, wanted))  # CUDA stops at the first other
-    return [known[each] for each in valid] or ["GPU"]
+    return [known[each] for each in valid] or ([] if wanted[0].isdecimal() else ["GPU"])
 
 
 def history(runs: Path, on: Computer) -> History:

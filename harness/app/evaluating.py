@@ -207,9 +207,11 @@ def _on(word: str, root: AnyRoot) -> On:
         bank = STL10_LABELLED if word == "stl10" else KNOWN_SIZES.get(word)
         note = ""
         theirs = Path(PHOTOS[word].folder).parts[0] if word in PHOTOS else ""
-        own = next((each for each in (Path(word), root / word) if each.is_dir()), None)
-        if own is not None and word != theirs and below(own, root) not in (None, "."):
-            note = f"{word} is the data set of that name; --on ./{word} is the folder {own}"
+        there = (each for each in (Path(word), root / word) if each.is_dir())
+        own = next((each for each in there if below(each, root) not in (None, ".")), None)
+        if own is not None and word != theirs:
+            named = f"./{own}" if own == Path(word) else own
+            note = f"{word} is the data set of that name; for the folder, say --on {named}"
         return On({"name": word}, word, bank, note)
     places = [each for each in (Path(word), root / word) if word and each.is_dir()]
     if not word.startswith(".") and len(places) > 1 and below(places[0], root) in (None, "."):

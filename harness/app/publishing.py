@@ -72,9 +72,9 @@ def publish(
     """
     left_out = False
     _refuse_other_page(to)
-    for left in to.glob("*/runs.old"):
-        records.finish_replacement(left.with_name("runs"))
     if recipe is None:
+        for left in to.glob("*/.runs.replaced"):
+            records.finish_replacement(left.with_name("runs"))
         folders = published_reports(to)
         if not folders:
             raise StoreError(f"{to}: contains no published report; name a recipe to publish")

@@ -168,7 +168,7 @@ def _few(recipe: Recipe, folder: Folder) -> list[str]:
     return [
         f"{images:,} images are few: the queue of {queue} keys is {queue / images:.0%} of them, so "
         f"that {share:.0%} of the queries meet an older key of their own image (at most "
-        f"{HARMLESS:.0%} in what was published); from {ENOUGH:,} images on it is not more"
+        f"{HARMLESS:.0%} in what was published); with {ENOUGH:,} images or more it is within that"
     ]
 
 

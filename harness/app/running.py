@@ -120,7 +120,8 @@ def run_stages(
 def _keep_missing(made: Plan, site: Site, progress: Progress) -> None:
     """Keep what finished stages show and do not have, in a plan with nothing to run."""
     if count := len(missing_looks(made)):
-        progress.say(f"drawing what {count} finished stages show, for the report")
+        stages = "a finished stage shows" if count == 1 else f"{count} finished stages show"
+        progress.say(f"drawing what {stages}, for the report")
         with progress.working(count) as (reporter, stopping):
             keep_missing(made, site, reporter, stopping)
 

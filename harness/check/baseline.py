@@ -32,7 +32,7 @@ from harness.store import atomic, provenance
 DIGITS = 6
 """Decimal places of every number in the file."""
 MOST_BYTES = 64_000_000
-"""Of a baseline's file: hundreds of cells with curves."""
+"""The largest file that is read: hundreds of cells with curves."""
 
 
 class Sample(Section):

@@ -174,7 +174,7 @@ def _judge(question: _Question, level: float, now: CurrentState) -> Verdict:
 def _weigh(question: _Question, before: Summary, after: Summary, level: float, low: str) -> Verdict:
     """The verdict; `low`: that the figure is not above the untrained network's, in words."""
     assert before.sd is not None
-    half = prediction(before.sd, before.n, after.n, level) + 10.0**-DIGITS  # it is rounded
+    half = prediction(before.sd, before.n, after.n, level) + 10.0**-DIGITS  # the file's are rounded
     band = round(before.mean - half, 9), round(before.mean + half, 9)
     judged: Judged = (
         "below" if after.mean < band[0] else "above" if after.mean > band[1] else "passed"

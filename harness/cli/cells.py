@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from harness.app import overview
@@ -48,10 +49,10 @@ class CellReader:
             step = ""  # the parent's step, not its own
         elif reached.steps and step:
             step = f"{step}/{reached.steps}"
-        epoch = f"{reached.epoch:.3g}/{reached.epochs}" if reached.epochs and step else ""
+        epoch = f"{_tenths(reached.epoch)}/{reached.epochs}" if reached.epochs and step else ""
         value = {name: each for name, each in reached.values.items() if name in metrics()}
         named = metrics()
-        loss = next((value[name] for name in value if named[name].unit == "nats"), None)
+        loss = next((value[name] for name in value if name.endswith("/loss")), None)
         reported = [name for name in task_of() if name in value]
         reported = [name for name in reported if named[name].short] or reported[:1]
         accuracy = with_name(named[reported[-1]], value[reported[-1]]) if reported else ""
@@ -71,6 +72,11 @@ class CellReader:
             measured=self._reader.measured(row, reported[-1]) if reported else "",
             alarm=", ".join(alarms(value)),
         )
+
+
+def _tenths(epoch: float) -> str:
+    """The epoch with a decimal, cut off and not rounded up; none if it is whole."""
+    return f"{math.floor(10 * epoch + 1e-6) / 10:.1f}".removesuffix(".0")
 
 
 def with_name(metric: Metric, value: float) -> str:

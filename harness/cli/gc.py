@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -106,7 +107,7 @@ def _tell(found: Sequence[Garbage]) -> None:
 
 
 def _amount(size: int) -> str:
-    """A number of bytes as text: 3.2 GB, 40 MB, 1 kB."""
-    if size >= 1e9:
+    """A number of bytes as text: 3.2 GB, 40 MB, 1 kB, 0 kB."""
+    if size >= 999.5e6:
         return f"{size / 1e9:.1f} GB"
-    return f"{size / 1e6:.0f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"
+    return f"{size / 1e6:.0f} MB" if size >= 999.5e3 else f"{math.ceil(size / 1e3)} kB"

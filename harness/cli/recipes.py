@@ -163,10 +163,12 @@ def validate(
         try:
             path = options.found(named)
             if path.name == FILE:
-                show.line(f"{path}: valid, {len(blocks(path))} blocks of printed numbers")
+                show.line(
+                    f"{path}: valid, {show.count(len(blocks(path)), 'block')} of printed numbers"
+                )
                 continue
             if is_ablation(path):
-                show.line(f"{path}: valid, {len(load_ablation(path).cells)} cells")
+                show.line(f"{path}: valid, {show.count(len(load_ablation(path).cells), 'cell')}")
                 continue
             if is_list(path):
                 show.line(f"{path}: valid, {show.count(len(load_list(path)[1]), 'recipe')}")

@@ -48,13 +48,13 @@ def _show(found: Verified) -> None:
             show.line(f"{found.folder}: {what}: {listed}", "bold red")
     if found.preregistered:
         show.line(f"{found.folder}: what was committed before: {found.preregistered}", "bold red")
-    runs = (
-        f"{found.runs} runs"
-        if found.runs == found.planned
-        else (f"{found.runs} of {found.planned} planned runs")
-    )
-    said = f"{runs}, {found.claims} claims; {files.same} files have their digests"
-    said += f" (all: {files.digest[:16]}); {found.made} files of the report made again, equal"
+    whole = found.runs == found.planned
+    of = "" if whole else f"{found.runs} of "
+    runs = show.count(found.planned, "run" if whole else "planned run")
+    said = f"{of}{runs}, {show.count(found.claims, 'claim')}; "
+    said += f"{show.count(files.same, 'file')} with the digest of the manifest"
+    said += f" (all: {files.digest[:16]}); "
+    said += f"{show.count(found.made, 'file')} of the report made again, equal"
     if found.preregistered == "":
         said += "; the commit of its plan is in this history, as recorded"
     if not found.drawings:

@@ -16,12 +16,12 @@ from harness.cli.report import table
 from harness.inputs import Inputs
 from harness.plan import Plan
 from harness.recipe.ablation import Metric
-from harness.recipe.reported import is_measured
+from harness.recipe.reported import is_measured, reported
 from harness.report.collect import Results
 from harness.report.curves import is_number
 from harness.report.runs import WORDS, Run
 from harness.site import Site
-from harness.spec.registry import task_of
+from harness.spec.registry import task, task_of
 from harness.store import journal
 
 EVERY_S = 2.0
@@ -67,7 +67,11 @@ def watch(
 
 def over(results: Results, run: Run) -> bool:
     """Whether the run has all its values, or will never have them."""
-    return not any(results.value(run, m).standing in GOING_ON for m in _metrics(results, run))
+    expected = [(metric, "") for metric in _metrics(results, run)]
+    for name, said in run.recipe.tasks.items():
+        data = said.data or run.recipe.data
+        expected += [(metric, name) for metric in reported(task(said.kind), data)]
+    return not any(results.value(run, *each).standing in GOING_ON for each in expected)
 
 
 @contextmanager

@@ -88,9 +88,11 @@ def _process(row: Row, schedulers: Schedulers, found: Targets) -> None:
         return
     if (inside := job_of(who)) is not None:
         on, job = inside[0], str(inside[1]["job"])
+        jobs = schedulers.of(on)
+        at = f" on {who['host']}" if jobs.on_one_machine else ""
         found.refused.append(
-            f"{row.id}: runs inside job {job} on {who['host']}, which this run root does not know; "
-            f"{schedulers.of(on).stop_command(job)} there ends the whole job"
+            f"{row.id}: runs inside job {job}, which was not submitted from this run root; "
+            f"{jobs.stop_command(job)}{at} ends the whole job"
         )
     elif not is_alive(who):
         found.refused.append(

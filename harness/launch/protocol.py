@@ -105,6 +105,9 @@ class Tally:
 class Jobs(Protocol):
     """Reports the states of a launcher's jobs on every call; remembers which jobs are over."""
 
+    on_one_machine: bool = False
+    """A job can be stopped only on the machine that runs it."""
+
     def query(self, runs: Path, handed: Handed) -> JobStates:
         """The states of the stages' jobs, all of this launcher."""
 

@@ -86,7 +86,7 @@ def _k(name: str, knn: Knn, images: int | None, of: int | None) -> Iterator[Doub
         return
     each = images // of
     if large := [k for k in knn.k if k > each]:
-        about = f"about {each:,}" if each else "less than one"
+        about = f"about {each:,}" if each else "on average fewer than one"
         yield Doubt(
             "knn-k",
             f"{name}.k: {', '.join(map(str, large))} neighbours, but a class has {about} of "

@@ -170,7 +170,7 @@ def values_of(text: str, place: str) -> list[str]:
         if at == skipped:
             continue
         if (within, character) == ('"', "\\") or (within == "'" and text[at : at + 2] == "''"):
-            skipped = at + 1  # a quote in quotes
+            skipped = at + 1  # an escaped character, or a doubled quote
         elif open_ and character == open_[-1]:
             open_.pop()
         elif open_ and open_[-1] in "\"'":

@@ -67,7 +67,7 @@ def read(path: Path, most: int = MAX_BYTES) -> Node:
         most: the largest file, in bytes.
 
     Raises RecipeError, with file and line, for content that is no mapping in strict YAML, and for a
-    file that is absent, unreadable, not UTF-8, or too large for a recipe.
+    file that is absent, unreadable, not UTF-8, or larger than `most`.
     """
     source = display(path)
     node = parse(_decoded(_bytes(path, source, most), source), source)

@@ -40,4 +40,6 @@ def costs(runs: Iterable[Run]) -> list[Cost]:
 
 
 def _figure(hours: float) -> str:
-    return f"{hours:.0f}" if hours >= 100 else f"{hours:.1f}" if hours >= 1 else f"{hours:.2g}"
+    if hours >= 1:
+        return f"{hours:.0f}" if hours >= 100 else f"{hours:.1f}"
+    return f"{hours:.2g}" if hours >= 1e-4 else f"{hours:.6f}".rstrip("0").rstrip(".")

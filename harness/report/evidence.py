@@ -7,8 +7,9 @@ import math
 from harness.recipe.claims import CONTROL, PRETEXT
 from harness.report.comparison import JUDGED, Comparison, Statement
 from harness.report.decision_rule import Bounded, Decision
-from harness.report.measures import measure
+from harness.report.measures import difference_unit, measure
 from harness.report.sequential_design import Design
+from harness.store.layout import is_accuracy
 
 UNTRAINED = "the untrained network"
 
@@ -84,10 +85,15 @@ def numbers(found: Bounded, design: Design) -> str:
     if comparison.won:
         said.append(f"{stated.over} diverged in {seeds(comparison.won, comparison.seeds)}")
     if comparison.estimate is not None:
-        said.append(f"{_difference(found, comparison, design.unit)}; {_margins(stated)}")
+        said.append(f"{_difference(found, comparison, unit(stated, design))}; {_margins(stated)}")
     elif comparison.seeds == 1:
         said.append("one seed")
     return "; ".join(said)
+
+
+def unit(stated: Statement, design: Design) -> str:
+    """The unit of the statement's differences."""
+    return design.unit if stated.measure == JUDGED else difference_unit(stated.measure)
 
 
 def _outcome_text(found: Bounded, design: Design) -> str:
@@ -95,7 +101,8 @@ def _outcome_text(found: Bounded, design: Design) -> str:
     a, b = stated.cell, UNTRAINED if stated.over == CONTROL else stated.over
     if stated.measure != JUDGED:
         a = f"{measure(stated.measure).label} of {a}"
-    if not design.accuracy or stated.measure == PRETEXT:
+    own = stated.measure == JUDGED
+    if stated.measure == PRETEXT or not (design.accuracy if own else is_accuracy(stated.measure)):
         word = word.replace("better", "higher").replace("worse", "lower")
     if word == "alike":
         return f"{a} and {b} are alike"

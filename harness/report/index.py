@@ -24,6 +24,7 @@ from harness.report.cost import Cost
 from harness.report.markdown import escape
 from harness.report.preregistration import clock
 from harness.report.published import MARK, above, published
+from harness.report.recipe_facts import IMAGENET_FOLDERS
 from harness.report.results_json import FORMAT
 from harness.store import atomic
 
@@ -34,8 +35,8 @@ TITLE = "# What the papers say, and what our runs say"
 DRAWN = {"embedded": "images that the harness draws", "scenes": "drawn, with masks and boxes"}
 """What the harness's own data sets are."""
 
-PAPERS_DATA = {"imagenet": "ImageNet", "coco": "COCO"}
-"""Parts of data sets' names that stand for the papers' largest ones."""
+PAPERS_DATA = {"ImageNet": IMAGENET_FOLDERS, "COCO": ("coco", "coco2017")}
+"""The papers' largest data sets, and their names."""
 
 HOW = """\
 Each line is one statement: what the paper says, the numbers that it prints, and what our runs
@@ -161,7 +162,8 @@ def _page(reports: Path, found: Found, lines: Sequence[ClaimLine]) -> str:
 def _not_run(reports: Path, found: Found) -> Iterator[str]:
     """What stands first: how far the runs are from the papers'."""
     data = sorted({each for said in found.values() for each in said["scale"]["data"]})
-    absent = [says for part, says in PAPERS_DATA.items() if not any(part in each for each in data)]
+    used = {each.rpartition("/")[2].lower() for each in data}
+    absent = [says for says, names in PAPERS_DATA.items() if used.isdisjoint(names)]
     words = []
     if absent:
         words.append(f"No run here used {' or '.join(absent)}.")

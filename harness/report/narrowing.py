@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from harness.report.cost import Cost, costs
 from harness.report.decision_rule import Bounded, Decision
+from harness.report.evidence import unit
 from harness.report.runs import Run
 from harness.report.sequential_design import Design
 from harness.report.statistics import seeds_for_width
@@ -62,7 +63,8 @@ def narrowing_text(
     if needs is None:
         return ""
     of = decision.unlearned[0] if decision.unlearned else decision.decisive()
-    aim = f"narrow it to ±{of.comparison.statement.within:g} {design.unit}"
+    stated = of.comparison.statement
+    aim = f"narrow it to ±{stated.within:g} {unit(stated, design)}"
     if needs > furthest(design):
         return f"It would take more than {furthest(design)} seeds to {aim}"
     by_cell: dict[str, list[Run]] = {}

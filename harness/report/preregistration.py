@@ -214,7 +214,10 @@ def _sentences(found: Preregistration) -> Iterator[str]:
             f"{found.runs} runs began before it, the first {first}."
         )
     else:
-        yield f"No commit is known that has this table's {found.what}: {found.why}."
+        if found.commit:
+            yield f"Commit {since} has this table's {found.what}, but {found.why}."
+        else:
+            yield f"No commit is known that has this table's {found.what}: {found.why}."
         if first:
             yield f"The first run began {first}."
     if found.standing in ("before", "after"):

@@ -121,27 +121,29 @@ def publish(
         draft.rename(root)
         shutil.rmtree(before, ignore_errors=True)
     except OSError as error:
+        finish_replacement(root)
         raise atomic.write_error(error, root) from error
     return root
 
 
 def _before(root: Path) -> Path:
     """Where the earlier records are while new ones take their place."""
-    return root.with_name(f"{root.name}.old")
+    return root.with_name(f".{root.name}.replaced")
 
 
 def finish_replacement(root: Path) -> None:
     """Undo, or end, the replacement of the records at `root` by a call that was killed.
 
     Raises:
-        StoreError: something else is in the way, or the disk cannot be written.
+        StoreError: the disk cannot be written.
     """
     before = _before(root)
-    _refuse_other_draft(before)
     try:
-        if before.is_dir() and root.exists():
+        if before.is_symlink() or not before.is_dir():
+            return
+        if root.exists():
             shutil.rmtree(before)
-        elif before.is_dir():
+        elif (before / MARK).exists():
             before.rename(root)
     except OSError as error:
         raise atomic.write_error(error, before) from error

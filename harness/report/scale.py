@@ -380,4 +380,4 @@ def of_data(recipe: Recipe) -> Iterator[str]:
 
 
 def _list(numbers: tuple[float, ...] | tuple[int, ...]) -> str:
-    return ", ".join(f"{number:g}" for number in numbers)
+    return ", ".join(f"{n:.0f}" if n == round(n) else f"{n:g}" for n in numbers)

@@ -197,8 +197,10 @@ def _title(titles: tuple[str, str], shared: str) -> str:
     """One title for both: what they share is said once."""
     if titles[0] == titles[1]:
         return f"{shared}: A and B"
+    if not all(each.startswith(f"{shared}: ") for each in titles):
+        return f"{titles[0]} / {titles[1]}"
     ours, theirs = (each.removeprefix(f"{shared}: ") for each in titles)
-    return f"{shared}: {ours} / {theirs}" if titles[0] != ours else f"{ours} / {theirs}"
+    return f"{shared}: {ours} / {theirs}"
 
 
 def _differing(differ: Sequence[Differing], records: tuple[Records, Records]) -> Iterator[Block]:

@@ -74,10 +74,11 @@ def text(cell: Cell) -> Text:
 
 
 def number(found: Number) -> str:
-    """A number as papers print it: one decimal, "fail", or a dash."""
-    if found is None:
-        return NOTHING
-    return found if isinstance(found, str) else f"{found:.1f}"
+    """A number as papers print it: with one decimal, or all that it has; "fail"; or a dash."""
+    if found is None or isinstance(found, str):
+        return NOTHING if found is None else found
+    text = f"{found:.1f}"
+    return text if float(text) == found else f"{found:g}"
 
 
 def printed_lines(cell: Printed) -> list[str]:

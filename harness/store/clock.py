@@ -10,7 +10,8 @@ FRESH_S = 60.0
 """Seconds for which a measured difference between two clocks is used."""
 
 STEP_S = 1.0
-"""Seconds by which our clock must have been set for the difference to be measured anew."""
+"""Our clock was set if it differs from the monotonic clock by more than so many seconds; then the
+difference is measured anew."""
 
 _ahead: dict[int, tuple[float, float, float]] = {}
 """By device: seconds by which its server's clock is ahead of ours, and when that was measured, by

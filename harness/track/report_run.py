@@ -320,6 +320,7 @@ def tracked(rows: list[dict[str, str]]) -> TrackedTable:
 
 
 NAMES = frozenset(("cell", "commit", "data", "edition", "label", "stage", "weights"))
+"""Columns that hold names, even if all of these are digits."""
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,3})?")
 
 

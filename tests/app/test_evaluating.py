@@ -112,7 +112,7 @@ def test_folders_have_names_of_their_own(place: Path, site: Site) -> None:
     assert len({*files}) == len(files)
     assert files[0].stem.endswith(".on.birds")
     (note,) = evaluating.write("tiny", "cifar10", site).notes
-    assert "./cifar10" in note
+    assert note.endswith(f"say --on {place / 'data' / 'cifar10'}")
 
 
 def test_a_run_on_its_own_data_has_its_own_accuracy(place: Path, site: Site) -> None:

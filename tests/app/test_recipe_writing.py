@@ -160,7 +160,7 @@ def test_few_images_are_told(tmp_path: Path) -> None:
     queue = made.recipe.contrast.old_keys()
     assert queue is not None
     assert f"queue of {queue} keys is {queue / 160:.0%}" in note
-    enough = int(re.findall(r"from (\d+) images on", note)[0])
+    enough = int(re.findall(r"with (\d+) images or more", note)[0])
     for count, notes in ((enough - 1, 1), (enough, 0)):
         made.path.unlink()
         assert len(write(tmp_path, photos(tmp_path / f"{count}", count, "")).notes) == notes

@@ -79,6 +79,17 @@ def test_on_a_terminal_the_table_is_drawn_in_place(tmp_path: Path) -> None:
     assert "2 of 2 runs " in last
 
 
+def test_a_run_is_over_with_its_further_tasks(tmp_path: Path) -> None:
+    more = {"linear": None, "tasks": {"more": {"kind": "knn", "k": [20], "temperature": 0.2}}}
+    bench = Bench(tmp_path, (0,), {**CELLS, "cells": ["m0.9"]}, recipe_changes=more)
+    bench.pretrain("m0.9", 0, final=40.0)
+    bench.stage("m0.9", 0, "knn", {"knn/top1": 40.0})
+    console = Console(file=io.StringIO(), width=200)
+    steps = Steps(lambda: bench.stage("m0.9", 0, "more", {"knn/top1": 41.0}))
+    assert not watch(looking(bench), console, sleep=Steps())
+    assert watch(looking(bench), console, sleep=steps)
+
+
 def test_a_run_is_over_with_its_last_value(tmp_path: Path) -> None:
     bench = Bench(tmp_path, (0,), {**CELLS, "cells": ["m0.9"]})
     bench.finish("m0.9", 0, 40.0)  # the linear probe is still to come

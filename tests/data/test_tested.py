@@ -139,7 +139,9 @@ def test_a_plan_checks_the_names(root: Path) -> None:
     image(root / "r/n02/0.png")
     (root / "r/lost+found/deep").mkdir(parents=True)  # without an image, a run passes over it
     (root / "imagenet/train/empty").mkdir()
-    (root / "imagenet/train/again").symlink_to("n01")
+    (root / "r/again").symlink_to("n02")
+    (root / "r/self").symlink_to(".")
+    (root / "r/loop.txt").symlink_to("loop.txt")
     image(root / "r/hidden/.cache/0.png")
     image(root / "wrong/cat/0.png")
     assert says("r")[0]

@@ -282,3 +282,15 @@ def test_two_looks_are_all(make: Make, gather: Collected) -> None:
     assert found["slow"].decision is not None
     assert (found["slow"].decision.seeds, found["slow"].decision.analysis) == (6, 1)
     assert next_seeds(found.values(), bench.scale, most=6) == {}
+
+
+def test_a_claim_of_its_own_metric_has_that_metrics_unit(make: Make, gather: Collected) -> None:
+    claims = [{"kind": "beats", "id": "x", "cell": "m0.99", "over": "m0.9", "metric": "knn/top1",
+               "says": "Slow is better."}]  # fmt: skip
+    scale = {"metric": "cost/memory", "margin": None}
+    bench = make((0, 1, 2), scale_changes=scale, ablation_changes={"claims": claims})
+    for seed in (0, 1, 2):
+        for cell, top1 in {"m0": 20.0, "m0.9": 38.0, "m0.99": 44.0, CONTROL: 14.0}.items():
+            bench.finish(cell, seed, top1 + 0.1 * seed)
+    (one,) = judge(gather(bench))
+    assert "m0.99 is better than m0.9: +6.00 points" in one.evidence

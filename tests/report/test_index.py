@@ -165,6 +165,16 @@ def test_only_data_that_a_result_was_made_from_was_used(
     assert "No run here used" not in text
 
 
+def test_a_part_of_imagenet_is_not_imagenet(make: Make, gather: Collected, tmp_path: Path) -> None:
+    reports = tmp_path / "reports"
+    part = {"data": {"name": "imagefolder", "folder": "sets/imagenette", "size": 224}}
+    bench = make(recipe_changes=part)
+    bench.finish(CONTROL, 0, 14.0)
+    root = publish(gather(bench), reports / "tiny" / "runs", recipe="r.yaml")
+    write_report(again(bench, root), reports / "tiny")
+    assert "No run here used ImageNet or COCO." in overview(reports)[PAGE]
+
+
 def test_a_printed_table_stands_among_those_not_run_until_all_its_rows_were(
     make: Make, gather: Collected, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -312,26 +313,55 @@ def test_what_lies_at_the_drafts_place_is_not_removed(
     assert (draft / "thesis.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize("renamed", [False, True])
-def test_a_replacement_that_was_killed_is_undone_or_ended(
-    make: Make, gather: Collected, tmp_path: Path, renamed: bool
+@pytest.mark.parametrize("at", ["draft", "removal"])
+def test_a_replacement_that_is_killed_loses_nothing(
+    make: Make, gather: Collected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
     bench = make()
     bench.finish("m0.9", 0, 40.0)
     root = publish(gather(bench), tmp_path / "t" / "runs", recipe="r.yaml")
     files = sorted(path.relative_to(root) for path in root.rglob("*"))
-    before = tmp_path / "t" / "runs.old"
-    if renamed:
-        shutil.copytree(root, before)
-    else:
-        root.rename(before)
+    rename, remove = Path.rename, shutil.rmtree
+
+    def killed(place: Path, to: Path) -> Path:
+        if at == "draft" and place.name == "runs.new":
+            raise KeyboardInterrupt
+        return rename(place, to)
+
+    def not_removed(place: Path, **more: Any) -> None:
+        if at == "removal" and place.name == ".runs.replaced":
+            raise KeyboardInterrupt
+        remove(place, **more)
+
+    results = gather(bench)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        patch.setattr(shutil, "rmtree", not_removed)
+        with pytest.raises(KeyboardInterrupt):
+            publish(results, root, recipe="r.yaml")
+    assert (root.exists(), (root.parent / ".runs.replaced").exists()) == (at == "removal", True)
     finish_replacement(root)
-    assert not before.exists()
     assert sorted(path.relative_to(root) for path in root.rglob("*")) == files
-    before.mkdir()
-    (before / "thesis.txt").write_text("mine")
-    with pytest.raises(StoreError, match=r"runs\.old"):
+    assert not (root.parent / ".runs.replaced").exists()
+
+
+def test_a_replacement_that_fails_is_undone(
+    make: Make, gather: Collected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make()
+    bench.finish("m0.9", 0, 40.0)
+    root = publish(gather(bench), tmp_path / "t" / "runs", recipe="r.yaml")
+    rename = Path.rename
+
+    def fails(place: Path, to: Path) -> Path:
+        if place.name == "runs.new":
+            raise OSError(errno.EIO, "no way")
+        return rename(place, to)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(StoreError):
         publish(gather(bench), root, recipe="r.yaml")
+    assert (root / MARK).exists()
 
 
 def test_a_draft_that_an_interrupted_call_left_is_replaced(

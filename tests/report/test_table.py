@@ -30,7 +30,7 @@ from harness.report.table import (
     Table,
     Text,
 )
-from harness.report.table_text import heading, measurement, text, upright
+from harness.report.table_text import heading, measurement, number, text, upright
 from harness.report.tables import further_table, sensitivity_table
 from harness.report.terminal import NARROW, stale_reasons, terminal_table
 from harness.report.write import write_report
@@ -326,3 +326,12 @@ def test_no_text_of_a_table_is_markup() -> None:
 )
 def test_a_heading(column: Column, lines: str) -> None:
     assert heading(column) == lines
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown"),
+    [(68.68, "68.68"), (33.15, "33.15"), (0.25, "0.25"), (55.2, "55.2"), (60, "60.0"), (None, "–"),
+     ("fail", "fail")],
+)  # fmt: skip
+def test_a_printed_number_keeps_its_decimals(printed: Any, shown: str) -> None:
+    assert number(printed) == shown

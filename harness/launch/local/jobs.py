@@ -25,6 +25,8 @@ without a write; it may take minutes from one stage to the next."""
 class Processes(Jobs):
     """Finds the states of jobs by their processes."""
 
+    on_one_machine = True
+
     def query(self, runs: Path, handed: Handed) -> JobStates:
         arrays = {array.name: (made, array) for made, array, _ in handed.values()}
         known = {name: state(runs, made, array) for name, (made, array) in arrays.items()}
@@ -91,8 +93,9 @@ def _unseen(made: Submission, job: str) -> str:
     ours, theirs = operating_system.boot(), str(made.submitter.get("boot", ""))
     if theirs != ours and theirs.partition(" ")[0] == ours.partition(" ")[0]:
         return "is a process of another container: call moco-harness there"
-    hidden = made.user != user() and job.isdecimal()
-    if hidden and operating_system.start_time(int(job)) == "":
+    if job.isdecimal() and operating_system.start_time(int(job)) == "":
+        if made.user == user():
+            return "cannot be looked for on this system"
         return f"belongs to {made.user}, whose processes are hidden from you"
     return ""
 

@@ -180,16 +180,15 @@ def _copied(root: AnyRoot, wanted: list[str], place: Path, stopping: Asked) -> P
 
 
 def _place(place: Path, root: AnyRoot, asked: Listing) -> Path:
-    """The folder of the copy: one that is complete, or one that does not exist. Whatever cleans the
-    node's disk may have removed files of an earlier one."""
+    """The folder of the copy: one with the names and sizes of the source, or one that does not
+    exist. Whatever cleans the node's disk may have removed files of an earlier copy."""
     digest, whole = _digest(root, asked)
-    for n in itertools.count():
-        target = place / f"{NAME}{digest}{f'-{n}' if n else ''}"
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            if target.exists() and _digest(target, asked)[1] != whole:
-                continue
-            return target
-    raise AssertionError("there is always another name")
+    for target in sorted(place.glob(f"{NAME}{digest}*")):
+        with contextlib.suppress(OSError):
+            if _digest(target, asked)[1] == whole:
+                return target
+    names = (f"{NAME}{digest}{f'-{n}' if n else ''}" for n in itertools.count())
+    return next(place / name for name in names if not os.path.lexists(place / name))
 
 
 @contextlib.contextmanager
@@ -253,13 +252,13 @@ def _remove(folder: Path, stopping: Asked) -> None:
         folder.rmdir()
 
 
-def _digest(root: AnyRoot, asked: Listing) -> tuple[str, tuple[int, int]]:
-    """Digest of the paths, sizes and times of everything that is copied; files and bytes."""
-    total, count, size = hashlib.sha256(str(root).encode()), 0, 0
+def _digest(root: AnyRoot, asked: Listing) -> tuple[str, str]:
+    """Digest of the paths, sizes and times of everything that is copied; and of paths and sizes."""
+    dated, whole = hashlib.sha256(str(root).encode()), hashlib.sha256()
     for folder, files in asked(root):
-        total.update(json.dumps([folder, files]).encode())
-        count, size = count + len(files), size + sum(each[1] for each in files)
-    return total.hexdigest()[:12], (count, size)
+        dated.update(json.dumps([folder, files]).encode())
+        whole.update(json.dumps([folder, [each[:2] for each in files]]).encode())
+    return dated.hexdigest()[:12], whole.hexdigest()
 
 
 def _fill(

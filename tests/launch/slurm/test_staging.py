@@ -91,9 +91,11 @@ def test_a_copy_of_which_files_were_removed_is_not_used(root: Path, tmp_path: Pa
     (first / "nets/small/train/a/1.png").unlink()
     second = stage(root, tmp_path / "node")
     assert (second != first, files(second)) == (True, whole)
-    shutil.rmtree(second / "nets")
-    assert files(stage(root, tmp_path / "node")) == whole
     assert first.exists(), "another job may still read it"
+    shutil.rmtree(first)
+    assert stage(root, tmp_path / "node") == second
+    (second / "nets/small/train/a/1.png").rename(second / "nets/small/train/a/2.png")
+    assert files(stage(root, tmp_path / "node")) == whole
 
 
 def test_large_files_are_whole(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
