@@ -126,7 +126,7 @@ def difference_tables(results: Results) -> list[tuple[str, Table]]:
         caption = (
             "Effects of one field at each setting of the others, and how much an effect depends on "
             "another field (a difference of differences)."
-        )
+        ) + (f" Only the first {MOST} are listed." if len(found) == MOST else "")
         tables.append((caption, Table(columns, tuple(rows), cards=True)))
     return tables
 

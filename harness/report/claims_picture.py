@@ -111,7 +111,7 @@ def _range(effects: Sequence[Effect]) -> tuple[float, float, float]:
     for each in effects:
         ends += [end for end in (each.low, each.high, each.mean) if end is not None]
         ends += [-each.alike, each.alike]
-    if len(ends) == 1:
+    if max(ends) == min(ends):
         return -1.0, 1.0, 1.0
     reach = max(ends) - min(ends)
     step = next((s for s in STEPS if reach / s <= TICKS), STEPS[-1])

@@ -42,6 +42,7 @@ SIGNS = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
+    "`": r"\textasciigrave{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     '"': "''",
@@ -172,7 +173,12 @@ def _raised(mark: str) -> str:
 def escape(plain: str) -> str:
     """Plain text with all LaTeX characters escaped, on one line."""
     words = " ".join(plain.split())
-    return "".join(SIGNS.get(sign, sign if _known(sign) else "?") for sign in words)
+    dashes = re.split("(-)(?=-)", words)  # of two in a row, the first is set apart
+    return "".join("-{}" if n % 2 else _signs(part) for n, part in enumerate(dashes))
+
+
+def _signs(text: str) -> str:
+    return "".join(SIGNS.get(sign, sign if _known(sign) else "?") for sign in text)
 
 
 def _known(sign: str) -> bool:

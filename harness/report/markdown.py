@@ -102,5 +102,6 @@ def escape(plain: str) -> str:
     words = words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     words = re.sub(r"([\\`*|\[\]~$])", r"\\\1", words)
     words = re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", words)  # inside words it is plain
+    words = re.sub(r"(?<=\s)(#+)$", r"\\\1", words)  # no end of a heading,
     words = re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", words)  # no list,
     return re.sub(r"^([#+-](?=\s|$)|=+$|-+$)", r"\\\1", words)  # and no heading or rule

@@ -125,6 +125,7 @@ def test_a_grid_needs_an_axis() -> None:
         ("41.0 ± 1.0 – τ × 2 ≈ −3", r"41.0 $\pm$ 1.0 -- $\tau$ $\times$ 2 $\approx$ $-$3"),
         ("“Müller” and 图 \ud800\x07", "``Müller'' and ? ??"),
         ("two\nlines\t and  more", "two lines and more"),
+        ("a--b --- `c`", r"a-{}-b -{}-{}- \textasciigrave{}c\textasciigrave{}"),
     ],
 )  # fmt: skip
 def test_every_sign_stands_for_itself(text: str, escaped: str) -> None:

@@ -242,6 +242,7 @@ def test_strings_from_runs_put_no_markup_into_a_report(
         ("a\\|b", r"a\\\|b"),
         ("train_loss and _x_", r"train_loss and \_x\_"),
         ("# no heading", r"\# no heading"),
+        ("C ##", r"C \##"),
         ("- no item", r"\- no item"),
         ("one\n\ntwo", "one two"),
         ("-0.5 and #3", "-0.5 and #3"),
