@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +18,9 @@ from harness.recipe.tree import Node, Place, split
 
 FIELD = "grid"
 """An ablation's field: dotted recipe field -> list of values. It takes the place of `cells`."""
+
+MOST_CELLS = 10_000
+"""More are taken for a mistake."""
 
 LONGEST_ID = 40
 """Characters of a cell's id, which is a part of its runs' names."""
@@ -153,6 +157,12 @@ def _wrong(grid: Node, table: Node) -> list[Complaint]:
             found.append(Complaint(node.place, where, why))
             continue
         found += [Complaint(place, where, why) for place, why in doubled(node.value)]
+    count = math.prod(
+        len(node.value) for _, node in grid.children() if isinstance(node.value, list)
+    )
+    if count > MOST_CELLS:
+        why = f"its combinations are {count:,} cells, more than {MOST_CELLS:,}: leave out values"
+        found.append(Complaint(grid.place, FIELD, why))
     return found
 
 

@@ -55,6 +55,11 @@ def test_refusals(text: str, message: str) -> None:
     assert refusal(text).startswith(message)
 
 
+def test_too_many_combinations_are_refused_before_they_are_made() -> None:
+    fields = "".join(f"  f.x{n}: {list(range(10))}\n" for n in range(12))
+    assert "1,000,000,000,000 cells" in refusal(f"grid:\n{fields}")
+
+
 @pytest.mark.parametrize("values", ["[true, 1]", '["1", 1]', "[null, 0]", "[[1], [1, 1]]"])
 def test_values_that_only_look_alike_are_two_cells(values: str) -> None:
     ids = [cell.id for cell in made(f"grid: {{watch.x: {values}}}").cells]

@@ -12,6 +12,7 @@ Users share no copies: one may not be able to read another's, nor tell whether i
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import json
@@ -116,7 +117,9 @@ def stage(
     Raises:
         DataError: a variable is not set, the disk is full, or the first process does not finish.
     """
-    wanted = [path for path in needed(recipe) if (root / path).exists()]
+    found = [Path(path) for path in needed(recipe) if (root / path).exists()]
+    # another path would not lie in the copy: the file might be overwritten by itself
+    wanted = [str(path) for path in found if not path.is_absolute() and ".." not in path.parts]
     if not wanted:
         return root
     place = Path(os.path.expandvars(local)).expanduser()
@@ -286,6 +289,9 @@ def _copy(source: Path, target: Path, over: threading.Event) -> None:
     with source.open("rb") as old, target.open("wb") as new:
         while not over.is_set() and (part := old.read(CHUNK)):
             new.write(part)
+        size, copied = os.fstat(old.fileno()).st_size, new.tell()
+    if not over.is_set() and size != copied:
+        raise OSError(errno.ESTALE, "it changed while it was copied", str(source))
 
 
 def _walk(

@@ -98,6 +98,18 @@ def test_a_copy_of_which_files_were_removed_is_not_used(root: Path, tmp_path: Pa
     assert files(stage(root, tmp_path / "node")) == whole
 
 
+@pytest.mark.parametrize("place", ["absolute", "above"])
+def test_a_file_outside_of_the_root_is_neither_copied_nor_overwritten(
+    root: Path, tmp_path: Path, place: str
+) -> None:
+    weights = tmp_path / "w.pth"
+    weights.write_text("weights")
+    named = str(weights) if place == "absolute" else "../w.pth"
+    found = stage(root, tmp_path / "node", recipe={**FOLDER, "model": {"weights": {"file": named}}})
+    assert files(found) == {"nets/small/train/a/1.png", "nets/small/val/a/2.png"}
+    assert weights.read_text() == "weights"
+
+
 def test_large_files_are_whole(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(staging, "CHUNK", 3)
     (root / "nets/small/train/empty.png").touch()
