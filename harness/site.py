@@ -11,7 +11,7 @@ import functools
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,7 @@ class Site:
     """The site file's section of the launcher for the stages; None: they run in this process."""
     file: Path | None = None
     """The site file that the command line named."""
-    read: Path | None = None
+    read: Path | None = field(default=None, compare=False)
     """The site file that was read; None: there is none."""
     notes: tuple[str, ...] = ()
     """Unexpected facts about the site, in sentences."""

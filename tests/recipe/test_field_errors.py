@@ -179,7 +179,7 @@ def tells(line: str, where: str, facts: Sequence[str]) -> bool:
             "kind: cosine",
             "kind: cosine\n    first: 2",
             "x.yaml:20: optim.schedule.first",
-            ["2", "0, 1"],
+            ["2", "at most 1"],
         ),
         (
             "schedule:\n    kind: cosine",
