@@ -1,6 +1,6 @@
 """Declarations: what each task, method, optimiser, metric, launcher and tracker says of itself.
 
-Standard library only. Code is given by dotted name, and loaded when it is to run.
+Standard library and our errors only. Code is given by dotted name, and loaded when it is to run.
 """
 
 from __future__ import annotations
