@@ -56,6 +56,7 @@ class _Cell(_Checked):
     label: str
     data: list[str]
     metrics: dict[str, _Metric]
+    further: dict[str, dict[str, _Metric]] = {}
     runs: list[_Run]
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.output import escaped_json
+from harness.recipe.ablation import Metric
 from harness.recipe.claims import Beats, NotWorse
 from harness.recipe.identity import specs
 from harness.recipe.reported import is_measured
@@ -27,11 +28,13 @@ from harness.report.measures import measure
 from harness.report.preregistration import preregistration
 from harness.report.printed_numbers import printed_numbers
 from harness.report.protocol_lines import holds, of_metric, stage_words
-from harness.report.results_table import results_table
+from harness.report.results_table import measurement, results_table
 from harness.report.runs import Run, Stage
 from harness.report.scale import is_papers_scale, one_line
 from harness.report.sequential_design import design_of
-from harness.report.table import Row, Table
+from harness.report.statistics import Summary
+from harness.report.table import Measurement, Row, Table
+from harness.report.tables import further_columns
 from harness.spec.registry import task, task_of
 from harness.store.ledger import OWN_DATA
 from harness.store.provenance import changes
@@ -227,26 +230,39 @@ def _compared(found: Bounded) -> dict[str, Any]:
 
 
 def _cell(results: Results, table: Table, row: Row, cell: CellResult) -> dict[str, Any]:
-    metrics = {}
-    for metric, found in table.measurements(row).items():
-        difference = table.to_untrained(row, metric)
-        metrics[metric] = {
-            "summary": None if found.summary is None else asdict(found.summary),
-            "protocol": found.protocol,
-            "measured": [*dict.fromkeys(filter(None, (of_metric(r, metric) for r in cell.runs)))],
-            "to_untrained": None if difference is None else asdict(difference),
-            "seeds": [
-                {"seed": v.seed, "state": v.standing, "value": v.value, "detail": v.detail}
-                for v in found.seeds
-            ],
-        }
+    metrics = {
+        metric: _metric(cell, metric, "", found, table.to_untrained(row, metric))
+        for metric, found in table.measurements(row).items()
+    }
+    further: dict[str, dict[str, Any]] = {}
+    for metric, under in further_columns(results) if cell.runs else ():
+        found = measurement(results, cell, metric, under)
+        control = results.difference(cell, metric, under)
+        further.setdefault(under, {})[metric] = _metric(cell, metric, under, found, control)
     return {
         "id": cell.id,
         "label": cell.label,
         "printed": cell.printed,
         "data": sorted({_name(run.recipe.data) for run in cell.runs}),
         "metrics": metrics,
+        **({"further": further} if further else {}),
         "runs": [_run(results, run) for run in cell.runs],
+    }
+
+
+def _metric(
+    cell: CellResult, metric: Metric, under: str, found: Measurement, control: Summary | None
+) -> dict[str, Any]:
+    measured = (of_metric(run, metric, under) for run in cell.runs)
+    return {
+        "summary": None if found.summary is None else asdict(found.summary),
+        "protocol": found.protocol,
+        "measured": [*dict.fromkeys(filter(None, measured))],
+        "to_untrained": None if control is None else asdict(control),
+        "seeds": [
+            {"seed": v.seed, "state": v.standing, "value": v.value, "detail": v.detail}
+            for v in found.seeds
+        ],
     }
 
 

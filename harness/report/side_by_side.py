@@ -60,6 +60,8 @@ class Pair:
     """The cell of b, which has another id if both are single runs with different names."""
     label: str
     metric: str
+    task: str
+    """The name of a further task, under `tasks:`; "" for a metric of the table of results."""
     a: Summary | None
     b: Summary | None
     states: tuple[str, str]
@@ -77,17 +79,17 @@ class Pair:
 
 
 def pairs(a: Report, b: Report) -> list[Pair]:
-    """Every cell that both tables have, metric by metric.
+    """Every cell that both tables have, metric by metric; further tasks by their names.
 
     Raises:
         StoreError: they have no cell in common, or a metric that no installed package declares.
     """
     ours, theirs = ({cell["id"]: cell for cell in each["cells"]} for each in (a, b))
     found = [
-        _pair(ours[one], theirs[other], metric)
+        _pair(ours[one], theirs[other], task, metric)
         for one, other in common_cells(a, b)
-        for metric in ours[one]["metrics"]
-        if metric in theirs[other]["metrics"]
+        for task, metric in measurements(ours[one])
+        if (task, metric) in measurements(theirs[other])
     ]
     if unknown := [pair.metric for pair in found if not is_declared(pair.metric)]:
         raise StoreError(
@@ -110,12 +112,22 @@ def common_cells(a: Report, b: Report) -> list[tuple[str, str]]:
     return [(cell["id"], cell["id"]) for cell in a["cells"] if cell["id"] in theirs]
 
 
+def measurements(cell: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """(name of a further task or "", metric) -> what a report says of a cell's results."""
+    further = cell.get("further", {})
+    return {
+        (task, metric): found
+        for task, metrics in {"": cell["metrics"], **further}.items()
+        for metric, found in metrics.items()
+    }
+
+
 def _ids(report: Report) -> list[str]:
     return [cell["id"] for cell in report["cells"]]
 
 
-def _pair(a: dict[str, Any], b: dict[str, Any], metric: str) -> Pair:
-    one, other = a["metrics"][metric], b["metrics"][metric]
+def _pair(a: dict[str, Any], b: dict[str, Any], task: str, metric: str) -> Pair:
+    one, other = (measurements(cell)[task, metric] for cell in (a, b))
     ours, theirs = _values(one), _values(other)
     both = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
     own_data = any(field.endswith(OF_OWN_DATA) for field in one["protocol"])
@@ -132,6 +144,7 @@ def _pair(a: dict[str, Any], b: dict[str, Any], metric: str) -> Pair:
         other=b["id"],
         label=" / ".join(labels),
         metric=metric,
+        task=task,
         a=summarise(list(ours.values())) if ours else None,
         b=summarise(list(theirs.values())) if theirs else None,
         states=(_others(one), _others(other)),
@@ -256,14 +269,14 @@ def _top(a: Report, b: Report, names: tuple[str, str], titles: tuple[str, str]) 
 
 
 def _table(found: list[Pair], a: Report, b: Report) -> Table:
-    ours, theirs = ({cell["id"]: cell["metrics"] for cell in each["cells"]} for each in (a, b))
+    ours, theirs = ({c["id"]: measurements(c) for c in each["cells"]} for each in (a, b))
     rows = [
         Row(
             (
                 Label(pair.label),
-                Text(f"{measure(pair.metric).label}, {measure(pair.metric).unit}"),
-                _side(pair.a, ours[pair.cell][pair.metric]),
-                _side(pair.b, theirs[pair.other][pair.metric]),
+                Text(_what(pair)),
+                _side(pair.a, ours[pair.cell][pair.task, pair.metric]),
+                _side(pair.b, theirs[pair.other][pair.task, pair.metric]),
                 _difference(pair),
                 Text(_sd(pair)),
             ),
@@ -281,6 +294,13 @@ def _table(found: list[Pair], a: Report, b: Report) -> Table:
         Column("deviation\nof B − A", align="right"),
     )
     return Table(columns, tuple(rows), cards=True)
+
+
+def _what(pair: Pair) -> str:
+    found = measure(pair.metric)
+    return (
+        f"{pair.task}: {found.label}, {found.unit}" if pair.task else f"{found.label}, {found.unit}"
+    )
 
 
 def _side(summary: Summary | None, said: dict[str, Any]) -> Measurement:

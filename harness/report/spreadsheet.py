@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from harness.output import inert
-from harness.report.collect import Results
+from harness.recipe.ablation import Metric
+from harness.report.collect import CellResult, Results
 from harness.report.cost import costs
 from harness.report.evaluation_protocol import protocol_text
 from harness.report.measures import measure
 from harness.report.protocol_lines import metric_words, of_metric
-from harness.report.results_table import measured, results_table
+from harness.report.results_table import measured, measurement, results_table
 from harness.report.runs import Run
-from harness.report.table import Printed
+from harness.report.statistics import Summary
+from harness.report.table import Measurement, Printed, Row, Table
 from harness.report.tables import further_columns
 
 FORMULA = tuple("=+-@＝＋－＠")
@@ -34,8 +36,9 @@ RUNS = (
 
 
 def table(results: Results) -> str:
-    """Every cell with every metric: printed number, our mean with its interval, and the difference
-    to the control. An empty field means that there is no such number."""
+    """Every cell with every metric, also of further tasks: printed number, our mean with its
+    interval, and the difference to the control. An empty field means that there is no such
+    number."""
     made = results_table(results)
     cells = {cell.id: cell for cell in results.cells}
     printed_columns = (*made.of_kind("printed beside"), *made.of_kind("printed"))
@@ -44,15 +47,16 @@ def table(results: Results) -> str:
     for row in made.rows:
         cell = cells[row.key]
         weights = "; ".join(dict.fromkeys(filter(None, map(_weights, cell.runs))))
-        for metric, ours in made.measurements(row).items():
-            printed = theirs.get(metric)
-            found, control = ours.summary, made.to_untrained(row, metric)
+        for metric, under, ours, control in (*_own(made, row), *_further(results, cell)):
+            printed = None if under else theirs.get(metric)
+            found = ours.summary
+            ways = (of_metric(run, metric, under) for run in cell.runs)
             rows.append(
                 (
                     row.key,
                     cell.label,
                     made.at(row, printed, Printed).number if printed else None,
-                    metric,
+                    _named(metric, under),
                     measure(metric).unit,
                     len(ours.seeds),
                     found.n if found else 0,
@@ -60,9 +64,7 @@ def table(results: Results) -> str:
                     *((control.mean, control.low, control.high) if control else [None] * 3),
                     protocol_text(ours.protocol),
                     weights,
-                    "; ".join(
-                        dict.fromkeys(filter(None, (of_metric(r, metric) for r in cell.runs)))
-                    ),
+                    "; ".join(dict.fromkeys(filter(None, ways))),
                 )
             )
     return _csv(TABLE, rows)
@@ -84,7 +86,7 @@ def runs(results: Results) -> str:
                 (
                     run.cell,
                     run.seed,
-                    f"{under}: {metric}" if under else metric,
+                    _named(metric, under),
                     value.standing,
                     value.value,
                     value.detail,
@@ -99,6 +101,25 @@ def runs(results: Results) -> str:
                 )
             )
     return _csv(RUNS, rows)
+
+
+Measured = tuple[Metric, str, Measurement, Summary | None]
+"""A metric, its name under `tasks:` or "", our results, and their difference to the control."""
+
+
+def _own(made: Table, row: Row) -> Iterator[Measured]:
+    for metric, ours in made.measurements(row).items():
+        yield metric, "", ours, made.to_untrained(row, metric)
+
+
+def _further(results: Results, cell: CellResult) -> Iterator[Measured]:
+    for metric, under in further_columns(results) if cell.runs else ():
+        ours = measurement(results, cell, metric, under)
+        yield metric, under, ours, results.difference(cell, metric, under)
+
+
+def _named(metric: Metric, under: str) -> str:
+    return f"{under}: {metric}" if under else metric
 
 
 def _weights(run: Run) -> str:

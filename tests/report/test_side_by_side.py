@@ -94,6 +94,29 @@ def test_results_on_other_data_are_not_compared(side: Side) -> None:
     assert pair.difference is None
 
 
+def test_further_tasks_are_compared_by_their_names(side: Side) -> None:
+    """A seed's value is the mean of its trials; two tasks of one kind stay two."""
+    two = {"again": {"kind": "knn", "k": [20], "trials": 2}, "more": {"kind": "knn", "k": [10]}}
+    (a, read_a), (b, read_b) = (side(name, recipe_changes={"tasks": two}) for name in "ab")
+    for bench, shift in ((a, 0.0), (b, 1.0)):
+        for seed in (0, 1):
+            bench.finish("m0.9", seed, 40.0)
+            for trial, name in enumerate(("again", "again=t1")):
+                values = {"knn/top1": 30.0 + 2 * trial + seed + shift}
+                bench.stage("m0.9", seed, name, values)
+            bench.stage("m0.9", seed, "more", {"knn/top1": 20.0 + seed})
+    one, other = read_a(), read_b()
+    found = {pair.task: pair for pair in pairs(one, other) if pair.cell == "m0.9"}
+    assert found["again"].a is not None
+    assert found["again"].a.mean == 31.5
+    assert {task: pair.difference and pair.difference.mean for task, pair in found.items()} == {
+        "": 0.0,
+        "again": 1.0,
+        "more": 0.0,
+    }
+    assert "again: kNN top-1, %" in render(compare(one, other, ("here", "there")))
+
+
 def test_the_page(side: Side, file_regression: FileRegressionFixture) -> None:
     (a, read_a), (b, read_b) = side("a"), side("b")
     for seed in (0, 1, 2):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pytest_regressions.file_regression import FileRegressionFixture
 
+from harness.recipe.ablation import CONTROL
 from harness.report import spreadsheet
 from report.build import OLDER, momentum
 from report.conftest import Collected, Make
@@ -61,6 +62,20 @@ def test_a_number_that_the_paper_prints_beside_stands_with_its_metric(
     bench.finish("m0.9", 0, 40.0, 50.0)
     rows = [r for r in read(spreadsheet.table(gather(bench))) if r["cell"] == "m0.9"]
     assert {r["metric"]: r["printed"] for r in rows} == {"knn/top1": "51.5", "linear/top1": "55.2"}
+
+
+def test_a_further_task_has_its_means(make: Make, gather: Collected) -> None:
+    bench = make((0, 1), recipe_changes={"tasks": {"again": {"kind": "knn", "k": [20]}}})
+    for cell, value in (("m0.9", 40.0), (CONTROL, 10.0)):
+        for seed in bench.seeds:
+            bench.finish(cell, seed, value)
+            bench.stage(cell, seed, "again", {"knn/top1": value - 5 + seed})
+    rows = {(r["cell"], r["metric"]): r for r in read(spreadsheet.table(gather(bench)))}
+    found = rows["m0.9", "again: knn/top1"]
+    assert (found["printed"], found["n"], found["mean"]) == ("", "2", "35.5")
+    assert found["to_untrained"] == "30"
+    assert "k 20" in found["measured"]
+    assert rows["m0.9", "knn/top1"]["mean"] == "40"
 
 
 def test_a_label_with_commas_and_quotes_is_one_field(make: Make, gather: Collected) -> None:
