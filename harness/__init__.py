@@ -8,8 +8,9 @@ The commands of the command line, from Python (docs/examples/from_python.py is a
     harness.app.plan("quickstart", site).todo      # what is missing of a recipe
     harness.app.run("quickstart", site)            # run it, and write the report
 
-`harness.app` has plan, run, submit, status, report, check and publish. They print nothing, never
-exit, and raise `HarnessError`. Modules are imported only when they are used.
+`harness.app` has a function for each of the commands that work on runs; its docstring lists them.
+They print nothing, never exit, and raise `HarnessError`. Modules are imported only when they are
+used.
 """
 
 from __future__ import annotations

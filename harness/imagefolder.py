@@ -358,6 +358,16 @@ def shown(path: Path | str) -> str:
     return "".join(_escaped(text))
 
 
+def refuse_bytes(path: Path) -> None:
+    """Raise a DataError if no recipe can name the path, as it is not UTF-8."""
+    try:
+        os.path.abspath(path).encode()  # noqa: PTH100 - links stay as the user has them
+    except UnicodeEncodeError:
+        raise DataError(
+            f"{shown(str(path))}: its name is not UTF-8, as recipes are; rename it"
+        ) from None
+
+
 def _escaped(text: str) -> Iterator[str]:
     for sign in text:
         yield sign if sign.isprintable() else sign.encode("unicode_escape").decode()

@@ -49,9 +49,11 @@ def _of_set(name: MaskName, root: AnyRoot, runs: Path, until: float) -> list[str
     note = Note(runs, root / MASK_FOLDERS[name][0] / f"masks of {name}")
     try:
         pairs = list(chain.from_iterable(pairs_of(name, root)))
-        return damaged(
-            note, f"masks of {name}", pairs, lambda pair: why_damaged(pair, LABELS[name]), until
-        )
+        with warnings.catch_warnings():  # around all threads: it is the process's, not a thread's
+            warnings.simplefilter("ignore")  # a large image is no news here
+            return damaged(
+                note, f"masks of {name}", pairs, lambda pair: why_damaged(pair, LABELS[name]), until
+            )
     except (DataError, OSError):
         return []  # what is missing is told where the names are checked
 
@@ -65,33 +67,31 @@ def why_damaged(pair: Pair, labels: frozenset[int]) -> str:
     for path in pair:
         if why := _why_unopened(path, mend):
             return why
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a large image is no news here
-        try:
-            with Image.open(pair.image) as image:  # reads the header only
-                size = image.size
-        except Image.DecompressionBombError as error:
-            return f"{shown(pair.image)}: too many pixels ({error}); {smaller}"
-        except Exception as error:  # Pillow's plugins raise errors of any type on damaged files
-            return f"{shown(pair.image)}: not a readable image ({error}); {mend}"
-        try:
-            if pair.mask.suffix == ".mat":
-                own, found = _of_mat(pair.mask)
-            else:
-                with Image.open(pair.mask) as mask:
-                    if mask.mode not in ("P", "L"):
-                        return (
-                            f"{shown(pair.mask)}: a picture of mode {mask.mode}, but a mask is an "
-                            "indexed or grey PNG file with a label for each pixel; use the data "
-                            "set's masks as they are published"
-                        )
-                    own = mask.size
-                    if own == size:  # else there is no need to decode it
-                        found = {label for label, n in enumerate(mask.histogram()) if n}
-        except Image.DecompressionBombError as error:
-            return f"{shown(pair.mask)}: too many pixels ({error}); {smaller}"
-        except Exception as error:
-            return f"{shown(pair.mask)}: not a readable mask ({error}); {mend}"
+    try:
+        with Image.open(pair.image) as image:  # reads the header only
+            size = image.size
+    except Image.DecompressionBombError as error:
+        return f"{shown(pair.image)}: too many pixels ({error}); {smaller}"
+    except Exception as error:  # Pillow's plugins raise errors of any type on damaged files
+        return f"{shown(pair.image)}: not a readable image ({error}); {mend}"
+    try:
+        if pair.mask.suffix == ".mat":
+            own, found = _of_mat(pair.mask)
+        else:
+            with Image.open(pair.mask) as mask:
+                if mask.mode not in ("P", "L"):
+                    return (
+                        f"{shown(pair.mask)}: a picture of mode {mask.mode}, but a mask is an "
+                        "indexed or grey PNG file with a label for each pixel; use the data "
+                        "set's masks as they are published"
+                    )
+                own = mask.size
+                if own == size:  # else there is no need to decode it
+                    found = {label for label, n in enumerate(mask.histogram()) if n}
+    except Image.DecompressionBombError as error:
+        return f"{shown(pair.mask)}: too many pixels ({error}); {smaller}"
+    except Exception as error:
+        return f"{shown(pair.mask)}: not a readable mask ({error}); {mend}"
     if own != size:
         return (
             f"{shown(pair.mask)}: a mask of {own[0]} x {own[1]} pixels, but {shown(pair.image)} "

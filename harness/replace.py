@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -26,6 +27,9 @@ def refuse_others(path: Path, what: str, ours: Callable[[bytes], bool]) -> None:
             raise StoreError(f"{path}: a folder; name a file in it")
         if not path.parent.is_dir():
             raise StoreError(f"{path}: no folder {path.parent}; create it, or name another")
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            raise atomic.write_error(denied, path)
         if not path.exists():
             return
         if path.is_file() and ((content := path.read_bytes()) == b"" or ours(content)):

@@ -156,24 +156,37 @@ def _default(notes: list[str]) -> Path | None:
 
 def load_site(
     *,
-    data: Path | Sequence[Path] | None = None,
-    runs: Path | None = None,
+    data: Path | str | Sequence[Path | str] | None = None,
+    runs: Path | str | None = None,
     device: str | None = None,
     processes: int | None = None,
     at_once: int | None = None,
-    site: Path | None = None,
+    site: Path | str | None = None,
 ) -> Site:
-    """The machine in use, from the command line's options, the environment, the site file and
-    defaults.
+    """The machine in use, from these arguments (the command line's options), the environment, the
+    site file and defaults.
+
+    Args:
+        data: the data root, or several. Of several the first that holds a data set has it.
+        runs: the run root. A relative path is relative to the working folder of each call.
+        device: auto, cpu, cuda, or cuda:N.
+        processes: processes that share a run on this machine, at least 1: its GPUs.
+        at_once: stages that run at once on this machine, at least 1.
+        site: the site file; None: the user's, if there is one.
 
     Raises:
-        RecipeError: the site file cannot be accepted, or the one that was named does not exist.
+        RecipeError: a value, or the site file, cannot be accepted, or the one that was named does
+            not exist.
     """
     from harness.recipe.load import check
     from harness.recipe.yaml_source import read
 
     notes: list[str] = []
-    path = site or _default(notes)
+    for counted, count in (("processes", processes), ("at_once", at_once)):
+        if count is not None and count < 1:
+            raise RecipeError(f"{counted} {count}: needs 1 or more")
+    named_file = None if site is None else Path(site)
+    path = named_file or _default(notes)
     said = check(site_file(), read(path)) if path is not None else SiteFile()
     env = os.environ.get
     for source, named in (
@@ -182,7 +195,7 @@ def load_site(
     ):
         if named and not DEVICE.fullmatch(named):
             raise RecipeError(f"{source}{named}: {NO_DEVICE}")
-    given = [data] if isinstance(data, Path) else [*(data or ())]
+    given = [data] if isinstance(data, Path | str) else [*(data or ())]
     in_env = env("MOCO_HARNESS_DATA")
     found_data = [root for one in given or filter(None, [in_env]) for root in parsed(str(one))]
     found_runs = runs or env("MOCO_HARNESS_RUNS") or said.runs or "runs"
@@ -193,7 +206,7 @@ def load_site(
         processes=processes or said.processes,
         ask_above_hours=said.ask_above_hours,
         backend=said.backend,
-        file=site,
+        file=named_file,
         read=path,
         notes=tuple(notes),
         at_once=at_once or said.at_once,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,18 @@ def test_what_is_wrong_is_named_with_what_to_do(masks: Path, how: str, says: str
     assert found.startswith(f"{masks / '000002.png'}: ")
     assert re.search(says, found)
     assert re.search("restore|as they are published", found)
+
+
+def test_the_programs_warnings_stay_as_they_are(tmp_path: Path) -> None:
+    """Files are read by several threads, and filters of warnings are the process's."""
+    (tmp_path / "runs").mkdir()
+    layouts.voc2012(tmp_path)
+    before = [*warnings.filters]
+    for n in range(20):
+        runs = tmp_path / f"runs{n}"
+        runs.mkdir()
+        assert damaged_masks([task("voc2012")], tmp_path, runs) == []
+    assert warnings.filters == before
 
 
 def test_an_image_that_cannot_be_read(masks: Path) -> None:

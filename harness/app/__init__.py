@@ -6,6 +6,7 @@ says what is wrong, where, and what to do. Modules are imported only when they a
     plan(recipe)         what a recipe would run, what of it is done, about how long the rest takes
     preflight(plan, site) warnings: settings of the plan's recipe that cannot work
     run(recipe)          run what is missing in this process, then write the report
+    run_until_decided(recipe, most)  the same with more seeds, until the claims are decided
     submit(recipe)       the same as jobs, or in the background of this machine
     status()             every stage under the run root, and the state of its job
     report(recipe)       the paper's table with ours beside it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +10,13 @@ from pathlib import Path
 
 from harness.app.asked import Asked, Task, Tasks
 from harness.app.progress import Progress
+from harness.app.public import public
 from harness.check.baseline import Baseline
 from harness.check.cells import CellRuns, CurrentState, merged, read_cells
 from harness.check.compare import Pair, against_baselines
 from harness.check.targets import against_targets
 from harness.check.verdict import ACCEPTED, Failure, Verdict
-from harness.errors import DiskError, HarnessError, NotYet, TargetMissed
+from harness.errors import DiskError, HarnessError, NotYet, RecipeError, TargetMissed
 from harness.inputs import Inputs
 from harness.launch.selected_launcher import AUTO, chosen
 from harness.plan import Plan
@@ -44,20 +46,27 @@ class Checked:
         return self.asked.failures
 
     def refuse(self) -> None:
-        """Raise everything that could not be judged as one error, with the first one's exit
-        code."""
+        """Do nothing if everything could be judged.
+
+        Raises:
+            HarnessError: says all that could not be judged, with the first one's exit code.
+        """
         self.asked.refuse()
 
     @property
     def exit_code(self) -> int:
         """0: all passed or was skipped. TargetMissed's: some result is not as required, stale,
-        missing or incomparable. NotYet's: some results are not there yet."""
+        missing or incomparable. NotYet's: some results are not there yet. If something could not
+        be judged, that of its error; see `refuse`."""
+        if self.asked.errors:
+            return self.asked.errors[0][1].exit_code
         left = {verdict.judged for verdict in self.verdicts} - ACCEPTED
         if left - {"waiting"}:
             return TargetMissed.exit_code
         return NotYet.exit_code if left else 0
 
 
+@public
 def check(
     recipes: Sequence[Path | str],
     site: Site | None = None,
@@ -143,15 +152,16 @@ def run_missing(tasks: Sequence[Task], site: Site, progress: Progress, *, ask: b
 
 
 def waiting(tasks: Sequence[Task], site: Site) -> set[str]:
-    """The ids of the stages that a process or a job is running, or that wait for such a stage."""
+    """The ids of the stages that a process or a job is running or will run again, or that wait for
+    such a stage. A recipe that was changed meanwhile, and cannot be read any more, has none."""
     from harness.launch.plan_with_jobs import plan_with_jobs
 
-    return {
-        stage.id
-        for task in tasks
-        for stage in plan_with_jobs(task.path, task.sets, site.runs).plan.stages
-        if stage.action == "busy"
-    }
+    found, inputs = set(), Inputs(site.data, site.runs)
+    for task in tasks:
+        with contextlib.suppress(RecipeError):
+            known = plan_with_jobs(task.path, task.sets, site.runs, again=True, inputs=inputs)
+            found |= {stage.id for stage in known.plan.stages if stage.action == "busy"}
+    return found
 
 
 def pause() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from harness.app.public import public
 from harness.app.reporting import gather
 from harness.errors import HarnessError, RecipeError
 from harness.inputs import Inputs
@@ -37,11 +38,13 @@ class Comparison:
     differences: tuple[Differing, ...]
     """Recipe fields, edition, data, threads, libraries and hardware that differ."""
     pairs: tuple[Pair, ...]
-    """Each common cell and metric, with the difference b - a."""
+    """Each common cell and metric, with the difference b - a in the metric's unit (of an accuracy:
+    points)."""
     files: tuple[Path, ...] = ()
     """What was written."""
 
 
+@public
 def compare(
     a: Path | str,
     b: Path | str,

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.app.public import public
 from harness.errors import DataError, StoreError
 from harness.store import atomic
 
@@ -24,6 +25,7 @@ class Converted:
     """False: the same file was there already."""
 
 
+@public
 def convert(weights: Path | str, to: Path | str) -> Converted:
     """Write detectron2's MSRA/R-50.pkl as a file that `model.weights` can name.
 

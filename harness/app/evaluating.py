@@ -15,6 +15,7 @@ from typing import Any, get_args
 from harness.app import evaluation_recipe as written
 from harness.app.evaluation_recipe import On, Source
 from harness.app.progress import Progress
+from harness.app.public import public
 from harness.app.results import Ran, Submitted
 from harness.app.running import run
 from harness.app.submitting import submit
@@ -24,7 +25,7 @@ from harness.command import Commands
 from harness.data_check import lacking
 from harness.data_roots import AnyRoot, below
 from harness.errors import DataError, RecipeError, StoreError, cannot_be_read
-from harness.imagefolder import shown
+from harness.imagefolder import refuse_bytes
 from harness.launch import selection
 from harness.launch.selected_launcher import chosen
 from harness.recipe.find import ENDINGS, name_of
@@ -82,6 +83,7 @@ class Evaluated:
         return self.ran.exit_code
 
 
+@public
 def evaluate(
     weights: Path | str,
     on: str | Sequence[str],
@@ -146,7 +148,7 @@ def write(
     """
     refuse_size(size)
     kinds = written.chosen_kinds(tasks or written.usual_kinds())
-    named = [on] if isinstance(on, str) else list(dict.fromkeys(on))
+    named = list(dict.fromkeys([on] if isinstance(on, str) else on))
     data = [_on(word, site.data) for word in named]
     if not data:
         raise RecipeError("no data to evaluate on; name some")
@@ -223,7 +225,7 @@ def _on(word: str, root: AnyRoot) -> On:
             f"set's name{did_you_mean(word, names)}"
         )
     folder = below(place, root)
-    _refuse_bytes(place)
+    refuse_bytes(place)
     if folder is None or folder == ".":
         whole = Path(os.path.abspath(place))  # noqa: PTH100 - links stay as the user has them
         raise DataError(
@@ -275,16 +277,6 @@ def _file(word: str, root: AnyRoot) -> Path | None:
     return found
 
 
-def _refuse_bytes(path: Path) -> None:
-    """Raise a DataError if no recipe can name the path, as it is not UTF-8."""
-    try:
-        os.path.abspath(path).encode()  # noqa: PTH100 - links stay as the user has them
-    except UnicodeEncodeError:
-        raise DataError(
-            f"{shown(str(path))}: its name is not UTF-8, as recipes are; rename it"
-        ) from None
-
-
 def _of_run(word: str, on: Sequence[On], site: Site) -> Source:
     from harness.export.measured import recipe_of
 
@@ -326,7 +318,7 @@ def _statistics(data: Mapping[str, Any]) -> str:
 def _of_file(path: Path, on: Sequence[On], site: Site, sets: Sequence[str]) -> Source:
     from harness.model.recognise import recognise
 
-    _refuse_bytes(path)
+    refuse_bytes(path)
     settings = (parse_set(each) for each in sets)
     prefix = next((node.value for field, node in settings if field == PREFIX), None)
     found = recognise(path, prefix if isinstance(prefix, str) else None)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.app.exported import EXPORTS, Exported
+from harness.app.public import public
 from harness.app.trained_run import finished, pretraining
 from harness.command import Commands
 from harness.errors import HarnessError, RecipeError, StoreError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from harness.export.network import Network
 
 
+@public
 def export(
     run: Path | str,
     form: Format | str,

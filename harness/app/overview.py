@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from harness.app.public import public
 from harness.command import Commands
 from harness.errors import StoreError
 from harness.inputs import Inputs
@@ -24,6 +25,7 @@ from harness.store.latest import Figures, Latest
 from harness.store.ledger import measured_by, read_entry
 
 
+@public
 def status(site: Site | None = None, *, reader: StatusReader | None = None) -> Statuses:
     """Every stage under the run root: its state, node, job and log, and what to do about it.
 
@@ -31,8 +33,8 @@ def status(site: Site | None = None, *, reader: StatusReader | None = None) -> S
 
     Args:
         site: the machine; None: from the user's site file.
-        reader: an earlier reader of this run root, so that unchanged files are not read again; see
-            `watch`.
+        reader: an earlier reader of this run root, from `harness.app.overview.watch`, so that
+            unchanged files are not read again.
 
     Raises:
         StoreError: the run root cannot be read.
@@ -68,9 +70,10 @@ class StageProgress:
     steps: int | None = None
     """Of the whole stage; None: unknown, or the stage is over."""
     epoch: float = 0.0
+    """Epochs done, with fractions."""
     epochs: int | None = None
     values: Mapping[str, float] = field(default_factory=dict)
-    """The newest value of each metric."""
+    """The newest value of each metric, in its unit."""
     left_s: float | None = None
     """Estimated remaining seconds of a running stage, from its recent speed."""
 
@@ -146,6 +149,12 @@ class CellValues:
     metric: str
     values: tuple[float, ...]
     """One for each run: the mean over the trials that are finished."""
+    mixed: bool = False
+    """They are of different code or data, so that their mean says nothing."""
+
+
+Measured = tuple[float, tuple[object, object]]
+"""A value, and what measured it: see `measured_by`."""
 
 
 def accuracies(rows: Iterable[Row]) -> dict[str, list[CellValues]]:
@@ -153,10 +162,11 @@ def accuracies(rows: Iterable[Row]) -> dict[str, list[CellValues]]:
 
     A run of an ablation leads with the ablation's metric. Others, and those that lack it, lead with
     their own linear probe, else their own kNN, else their first other evaluation. The runs of a
-    cell lead with the same metric, as far as they have it.
+    cell lead with the same metric, as far as they have it. If a recipe was edited, its newest runs
+    count.
     """
-    found: dict[str, dict[str, dict[str, dict[tuple[int, str, str], list[float]]]]] = {}
-    for row in rows:
+    found: dict[str, dict[str, dict[str, dict[tuple[int, str, str], list[Measured]]]]] = {}
+    for row in _newest(list(rows)):
         described = row.entry.described or {}
         if row.state != "finished" or (lead := _lead(row, described)) is None:
             continue
@@ -165,17 +175,47 @@ def accuracies(rows: Iterable[Row]) -> dict[str, list[CellValues]]:
         place, metric, value = lead
         of_cell = found.setdefault(str(described.get("group")), {}).setdefault(cell, {})
         task = _stage_name(row).partition("=t")[0]  # its trials share it
-        of_cell.setdefault(run, {}).setdefault((place, metric, task), []).append(value)
+        measured = value, measured_by(row.entry.result or {})
+        of_cell.setdefault(run, {}).setdefault((place, metric, task), []).append(measured)
     made: dict[str, list[CellValues]] = {}
     for group, cells in found.items():
         for cell, runs in cells.items():
             first = min(each for values in runs.values() for each in values)
-            values = tuple(fmean(each[first]) for each in runs.values() if first in each)
-            made.setdefault(group, []).append(CellValues(cell, first[1], values))
+            of_runs = [each[first] for each in runs.values() if first in each]
+            values = tuple(fmean(value for value, _ in each) for each in of_runs)
+            mixed = len({by for each in of_runs for _, by in each}) > 1
+            made.setdefault(group, []).append(CellValues(cell, first[1], values, mixed))
     return {
         group: sorted(cells, key=lambda each: _by_number(each.cell))
         for group, cells in made.items()
     }
+
+
+def _newest(rows: Sequence[Row]) -> list[Row]:
+    """The stages without those of earlier texts of their recipes: of several of one name the one
+    begun last, and what is built on it."""
+    named: dict[str, list[Row]] = {}
+    for row in rows:
+        named.setdefault(row.id.rpartition("-")[0], []).append(row)
+    several = (each for each in named.values() if len(each) > 1)
+    earlier = {row.id for each in several for row in sorted(each, key=_begun)[:-1]}
+    parents = {row.id: row.parent for row in rows} if earlier else {}
+
+    def is_earlier(stage: str) -> bool:
+        seen = set[str]()  # a damaged record may name itself as its parent
+        while stage and stage not in seen | earlier:
+            seen.add(stage)
+            stage = parents.get(stage, "")
+        return stage in earlier
+
+    return [row for row in rows if not (earlier and is_earlier(row.id))]
+
+
+def _begun(row: Row) -> float:
+    try:
+        return (row.entry.folder.path / "stage.json").stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _by_number(cell: str) -> list[tuple[str, float]]:

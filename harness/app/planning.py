@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.annotation_check import damaged_annotations
 from harness.app import confirmed
 from harness.app.progress import Declined, Progress
+from harness.app.public import public
 from harness.app.training_images import too_few_images, training_size
 from harness.data_check import lacking, lacking_later
 from harness.data_roots import each
@@ -37,6 +38,7 @@ UNMEASURED_IMAGES = 2_000_000
 measured."""
 
 
+@public
 def plan(
     recipe: Path | str,
     site: Site | None = None,
@@ -70,8 +72,17 @@ def plan(
     ).plan
 
 
+@public
 def preflight(made: Plan, site: Site) -> Preflight:
-    """Warnings of settings of the plan's recipe that cannot work."""
+    """Warnings of settings of the plan's recipe that cannot work.
+
+    Args:
+        made: what `plan` returned.
+        site: the machine, whose data root says how many images there are.
+
+    Raises:
+        HarnessError: the data root cannot be read.
+    """
     count = functools.cache(lambda data: training_size(site.data / data.folder, data))
     if made.scale is not None and made.expansion is not None:
         return of_scale(made.scale, made.expansion, made.path, count)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.app.public import public
 from harness.app.reporting import gather
 from harness.app.sweeping import FOLDER
 from harness.errors import StoreError
@@ -43,10 +44,12 @@ class Published:
     reports: tuple[Path, ...]
     """The first file of each report."""
     index: Path
+    """The page of all published reports."""
     left_out: bool = False
     """Images that may be private were not published."""
 
 
+@public
 def publish(
     recipe: Path | str | None,
     to: Path,

@@ -9,10 +9,11 @@ from typing import Any, get_args
 
 from harness import command
 from harness.app.image_facts import Folder, look
+from harness.app.public import public
 from harness.data_check import DOWNLOADED
 from harness.data_roots import AnyRoot, below, holders
 from harness.errors import DataError, RecipeError
-from harness.imagefolder import SPLITS, shown
+from harness.imagefolder import SPLITS, refuse_bytes, shown
 from harness.preflight.training import own_image_share
 from harness.recipe.commented import commented
 from harness.recipe.find import name_of
@@ -57,6 +58,7 @@ class NewRecipe:
     notes: tuple[str, ...]
 
 
+@public
 def new_recipe(
     path: Path,
     images: Path,
@@ -69,6 +71,7 @@ def new_recipe(
     """Write the recipe `path`, which must not exist, for the images in a folder.
 
     Args:
+        path: the recipe's file; its name is the recipe's.
         images: a folder of images in any nesting, or with train and val; with `split`, of classes.
         site: the machine, for its data root; None: from the user's site file.
         size: side of the views in pixels; None: chosen.
@@ -88,9 +91,11 @@ def new_recipe(
     name_of(path, "name another file")
     refuse_size(size)
     site = site or load_site()
+    others = [Path(watch)] if watch is not None and watch not in names() else []
+    for each in (images, *others):
+        refuse_bytes(each)
     folder = look(images, split)
     _refuse_few(folder.facts.images, images)
-    others = [Path(watch)] if watch is not None and watch not in names() else []
     root = _root([images, *others], site)
     if watch in (*DOWNLOADED, *PHOTOS) and root != site.data:
         _refuse_apart(watch, images, root, site)

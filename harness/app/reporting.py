@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.app.progress import Progress
+from harness.app.public import public
 from harness.app.results import Report
 from harness.errors import HarnessError
 from harness.inputs import Inputs
@@ -18,6 +19,7 @@ from harness.site import Site, load_site
 from harness.store.stale import CheckInput
 
 
+@public
 def report(
     recipe: Path | str,
     site: Site | None = None,

@@ -45,6 +45,7 @@ class Report:
     results: Results
     """The results of the runs."""
     files: tuple[Path, ...]
+    """All files of the report."""
     unfinished: tuple[str, ...] = ()
     """Folders of data that were too large to be compared in time."""
 
@@ -67,7 +68,8 @@ class Ran:
 
     @property
     def exit_code(self) -> int:
-        """0: all is done. 1: a run failed or is being run by another process. 130: stopped."""
+        """0: all is done. 130: stopped. Else the code that the failed stages share, or 1, also if
+        another process has a stage or the report could not be written."""
         code = self.outcome.exit_code if self.outcome is not None else 0
         made = self.plan
         busy = any(each.action == "busy" and not made.is_beside(each) for each in made.stages)

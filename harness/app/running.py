@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.app import planning
 from harness.app.progress import Progress
+from harness.app.public import public
 from harness.app.reporting import write_at_end
 from harness.app.results import Outcome, Ran
 from harness.errors import RecipeError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from harness.stage.reporter import Reporter
 
 
+@public
 def run(
     recipe: Path | str,
     site: Site | None = None,
@@ -126,6 +128,7 @@ def _keep_missing(made: Plan, site: Site, progress: Progress) -> None:
             keep_missing(made, site, reporter, stopping)
 
 
+@public
 def run_until_decided(
     recipe: Path | str,
     most: int,
@@ -141,6 +144,11 @@ def run_until_decided(
 
     The ablation recipe alone decides the next seeds and the times of analysis. So a stop and a new
     start do not change the result.
+
+    Args:
+        recipe: an ablation recipe.
+        most: seeds of a cell, at most; one of the numbers of seeds of its `looks`.
+        site, sets, again, ask, on, progress: see `run`.
 
     Returns:
         The last round, or the first in which a stage failed.

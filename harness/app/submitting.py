@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.app import planning
 from harness.app.progress import Progress
+from harness.app.public import public
 from harness.app.reporting import write_at_end
 from harness.app.results import Submitted
 from harness.errors import HarnessError
@@ -22,6 +23,7 @@ from harness.spec.registry import launchers
 from harness.store import submission
 
 
+@public
 def submit(
     recipe: Path | str,
     site: Site | None = None,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness import command
 from harness.app import planning
+from harness.app.public import public
 from harness.command import Commands
 from harness.errors import RecipeError
 from harness.recipe.expand import expand
@@ -39,12 +40,14 @@ class NewSweep:
     path: Path
     """Its ablation recipe, which every function and command takes as any other."""
     cells: int
+    """Combinations of the values."""
     runs: int
     """Without those of the untrained network."""
     resumed: bool
     """Whether it was there already, with the same content."""
 
 
+@public
 def sweep(
     recipe: Path | str,
     site: Site | None = None,

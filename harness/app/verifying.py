@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from harness.app.public import public
 from harness.app.publishing import recipe_of, render
 from harness.errors import StoreError
 from harness.report import manifest
@@ -44,12 +45,14 @@ class Verified:
     planned: int
     """Runs of the recipe, of which an incomplete report lacks some."""
     claims: int
+    """Claims whose verdicts were computed anew."""
 
     @property
     def holds(self) -> bool:
         return not (self.files.differs or self.differing or self.preregistered)
 
 
+@public
 def verify(folder: Path) -> Verified:
     """Compare a published report's files with their digests, and make it again from its records.
 

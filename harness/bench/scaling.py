@@ -72,7 +72,9 @@ def scaled(recipe: Recipe, result: Result, gpus: int, bandwidth: float = NETWORK
     """
     whole, parts = result.whole, result.parts
     least, batch = share(recipe), recipe.optim.batch
+    groups = recipe.model.bn_group
     same = gpus * least <= batch and batch % gpus == 0
+    same = same and (groups >= batch or batch // gpus % groups == 0)
     n = batch // gpus if same else least
     small, floor = parts["floor of a share"].median, whole["floor"].median
     slope = max(0.0, (floor - small) / (batch - least)) if batch > least else 0.0

@@ -210,9 +210,15 @@ def make_baseline(cells: Sequence[CellRuns], now: CurrentState) -> Baseline:
     """A baseline of finished runs.
 
     Raises:
-        StoreError: a cell has a single seed, or a seed has no result of the present edition.
+        StoreError: a cell has a single seed, a seed has no result of the present edition, or
+            nothing is measured.
     """
-    cells = merged(cells)
+    cells = [cell for cell in merged(cells) if measured(cell.runs[0].recipe)]
+    if not cells:
+        raise StoreError(
+            "a baseline needs something measured, and the recipes measure nothing: add knn, linear "
+            "or a task"
+        )
     first = min((run for cell in cells for run in cell.runs), key=lambda run: run.started)
     code = first.stages["pretrain"].attempt.get("code")
     commit = code if isinstance(code, dict) else {}

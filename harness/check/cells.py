@@ -146,12 +146,15 @@ def unusable(
     """Why the cell's outcomes, one for each run, give no number; None if they give one."""
     pairs = list(zip(cell.runs, outcomes, strict=True))
     stale = [
-        f"seed {run.seed}: {_number(outcome)} {why}"
+        (run, f"seed {run.seed}: {_number(outcome)} {why}")
         for run, outcome in pairs
         if _has_result(outcome) and (why := outcome.why_stale(now.editions))
     ]
     if stale:
-        return "stale", f"{', '.join(stale)}; the current edition is {now.editions}"
+        words = ", ".join(text for _, text in stale)
+        if all(_waits(run, metric, under, now) for run, _ in stale):
+            return "waiting", f"{words}; it is being run again"
+        return "stale", f"{words}; the current edition is {now.editions}"
     without = [(run, outcome) for run, outcome in pairs if not _has_result(outcome)]
     if without:
         words = ", ".join(

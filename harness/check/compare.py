@@ -24,7 +24,7 @@ from harness.check.baseline import (
 )
 from harness.check.cells import CellRuns, CurrentState, Measured, seconds, unusable
 from harness.check.trace import Trace, against_trace
-from harness.check.verdict import Judged, Verdict
+from harness.check.verdict import NEW_RUN, Judged, Verdict
 from harness.report.protocol_lines import measured_words
 from harness.report.runs import LOSS, Run, RunOutcome
 from harness.report.statistics import Summary, prediction, summarise
@@ -74,7 +74,7 @@ class _Question:
 def against_baselines(pairs: Sequence[Pair], now: CurrentState) -> list[Verdict]:
     """Compare every figure that the baselines have for the cells with the cells' runs, and the
     first steps with a baseline's trace. A trace is no statistic and takes no share of ALARM."""
-    asked = [question for pair in pairs for question in _questions(pair)]
+    asked = [_comparable(each, now) for pair in pairs for each in _questions(pair)]
     level = ALARM / max(1, sum(not question.refused for question in asked))
     traced = [_traced(pair, now) for pair in pairs if _trace(pair) is not None]
     return [_judge(question, level, now) for question in asked] + traced
@@ -136,24 +136,37 @@ def _questions(pair: Pair) -> list[_Question]:
     return asked
 
 
+def _comparable(question: _Question, now: CurrentState) -> _Question:
+    """The question, refused if the results are of other data. What is refused takes no share of
+    ALARM."""
+    if question.refused:
+        return question
+    cell, record = question.pair.cell, question.record
+    outcomes = [run.outcome(question.metric, question.under) for run in cell.runs]
+    why = unusable(cell, question.metric, outcomes, now, question.under)
+    if why is not None and why[0] != "diverged":
+        return question
+    sample = record.sample(question.metric, question.under)
+    seen = {print_ for outcome in outcomes for print_ in outcome.fingerprints}
+    before = {record.data}
+    own = own_fingerprint(outcomes)  # a task has none whose pre-training diverged
+    if sample is not None and sample.data is not None and own and seen == before:
+        seen, before = {own}, {sample.data}
+    if seen == before:
+        return question
+    words = f"other data: {', '.join(sorted(seen))}, not the baseline's {', '.join(before)}"
+    return replace(question, refused=words)
+
+
 def _judge(question: _Question, level: float, now: CurrentState) -> Verdict:
     if question.refused:
         return _say(question, "incomparable", question.refused)
     cell, record = question.pair.cell, question.record
     outcomes = [run.outcome(question.metric, question.under) for run in cell.runs]
     why = unusable(cell, question.metric, outcomes, now, question.under)
-    sample = record.sample(question.metric, question.under)
-    if why is None or why[0] == "diverged":
-        seen = {print_ for outcome in outcomes for print_ in outcome.fingerprints}
-        before = {record.data}
-        own = own_fingerprint(outcomes)  # a task has none whose pre-training diverged
-        if sample is not None and sample.data is not None and own and seen == before:
-            seen, before = {own}, {sample.data}
-        if seen != before:
-            words = f"other data: {', '.join(sorted(seen))}, not the baseline's {', '.join(before)}"
-            return _say(question, "incomparable", words)
     if why is not None:
         return _say(question, "below" if why[0] == "diverged" else why[0], why[1])
+    sample = record.sample(question.metric, question.under)
     assert sample is not None
     values = sample.values
     if question.way:
@@ -263,5 +276,6 @@ def _unmonitored(record: CellRecord) -> str:
     assert record.curve is not None
     epochs = ", ".join(f"{epoch:g}" for epoch in record.curve.epochs[:-1][:5])
     return (
-        f"not monitored after any of the baseline's epochs, {epochs}; set watch.knn_epochs to match"
+        f"not monitored after any of the baseline's epochs, {epochs}; set watch.knn_epochs to "
+        f"match, and {NEW_RUN}"
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from harness.check.cells import CellRuns, CurrentState, seconds, unusable
-from harness.check.verdict import Judged, Verdict
+from harness.check.verdict import NEW_RUN, Judged, Verdict
 from harness.recipe.schema import Target
 from harness.report.protocol_lines import measured_words
 from harness.report.runs import Run, RunOutcome
@@ -82,6 +82,6 @@ def _outcome(run: Run, target: Target) -> RunOutcome:
         return replace(outcome, standing="absent", value=None, detail=detail)
     seen = [value for epoch, value in run.curves.knn if epoch == target.epoch]
     if not seen:
-        detail = f"was not monitored after epoch {target.epoch}"
+        detail = f"was not monitored after epoch {target.epoch}; {NEW_RUN}"
         return replace(outcome, standing="absent", value=None, detail=detail)
     return replace(outcome, value=seen[0])

@@ -16,10 +16,13 @@ Judged = Literal[
 - stale: some seed's result is of another edition of the code, of other weights than its
   pre-training now has, or of other data or given weights than now; or the seeds' data differ.
 - missing: some seed has no result (absent, interrupted, failed or damaged).
-- waiting: a stage without a result is running, or has a waiting job.
+- waiting: a stage without a result, or whose result is stale, is running or has a waiting job.
 - incomparable: the baseline is of another protocol or other data, or has no such figure.
 - skipped: the baseline's trace is of another seed or another kind of device; nothing follows.
 """
+
+NEW_RUN = "a run that is finished is not trained again: judge seeds that have not run"
+"""What to do about an epoch at which a finished run was not monitored."""
 
 ACCEPTED: frozenset[Judged] = frozenset({"passed", "skipped"})
 """What nothing needs to be done about."""

@@ -79,6 +79,7 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, options: BenchOpt
     words = interpreter.command("harness.cli", "bench", str(path))
     words += [word for each in sets for word in ("--set", each)]
     words += ["--data", str(site.data), "--runs", str(site.runs), "--device", device]
+    words += ["--site", str(site.file)] if site.file is not None else []
     words += ["--noise"] if options.noise else []
     words += ["--rounds", str(options.rounds), "--steps", str(options.steps)]
     words += ["--cell", cell] if cell else []

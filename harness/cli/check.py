@@ -90,12 +90,17 @@ def check_command(
     if found is None:
         return INTERRUPTED
     if found.verdicts or not found.failures:
-        _show(found.verdicts)
+        _show(found.verdicts, ran=options.run)
     show.unfinished(found.unfinished)
-    if options.json:
-        write_json(options.json, found.verdicts, str(found.now.editions), found.failures)
-    if options.junit:
-        write_junit(options.junit, found.verdicts, str(found.now.editions), found.failures)
+    unwritten: list[HarnessError] = []
+    for path, write in ((options.json, write_json), (options.junit, write_junit)):
+        try:
+            if path is not None:
+                write(path, found.verdicts, str(found.now.editions), found.failures)
+        except HarnessError as error:
+            unwritten.append(error)
+    if unwritten:
+        raise unwritten[0]
     found.refuse()
     if options.write:
         _write(found.cells, found.now, options.write)
@@ -151,8 +156,9 @@ def discard(words: Sequence[str], before: float) -> None:
     for word, after in zip(words, [*words, ""][1:], strict=True):
         name, equals, value = word.partition("=")
         path = Path(value if equals else after)
-        if name in ("--json", "--junit") and path.is_file() and path.stat().st_mtime < before:
-            said[name] = path
+        with suppress(OSError):
+            if name in ("--json", "--junit") and path.is_file() and path.stat().st_mtime < before:
+                said[name] = path
     with suppress(HarnessError), fresh(said.get("--json"), said.get("--junit")):
         raise HarnessError("the command line is wrong; no result was judged")
 
@@ -175,7 +181,7 @@ def _may_write(options: CheckOptions) -> None:
         refuse_others(baseline, "a baseline", lambda _: bool(load_baseline(baseline)))
 
 
-def _show(verdicts: Sequence[Verdict]) -> None:
+def _show(verdicts: Sequence[Verdict], *, ran: bool) -> None:
     if show.console.is_terminal:
         show.console.print(_table(verdicts))
     else:
@@ -190,7 +196,7 @@ def _show(verdicts: Sequence[Verdict]) -> None:
             f"if nothing has changed, {show.count(shared, 'comparison')} with the baseline find "
             f"something in {100 * ALARM:g} % of the calls ({level} each)"
         )
-    if any(verdict.judged in ("missing", "stale") for verdict in verdicts):
+    if not ran and any(verdict.judged in ("missing", "stale") for verdict in verdicts):
         show.line("to run what is missing or stale first, add --run")
     waits = sum(verdict.judged == "waiting" for verdict in verdicts)
     if waits:

@@ -29,8 +29,8 @@ _WORDS: dict[Kind, str] = {
 
 
 def gc_command(site: Site, *, delete: bool) -> int:
-    """Show what can be deleted and, with `delete`, delete it; returns 1 if a deletion failed, else
-    0.
+    """Show what can be deleted and, with `delete`, delete it; returns 1 if a deletion failed or the
+    run root could not be read to its end, else 0.
 
     Raises:
         StoreError: the run root or a submission's record cannot be read, or the folder is no run
@@ -54,21 +54,24 @@ def gc_command(site: Site, *, delete: bool) -> int:
         for note in notes:
             show.line(f"note: {note}; files that its jobs may need are kept")
         stages = {stage for _, stage in held if stage}
-        used = {Path(made.code).absolute() for made, _ in held if made.code}
+        used = {Path(made.code).name for made, _ in held if made.code}
         found, wrong = [], []
-        for one in _find(site, stages, used):
-            if one.kind == keeps:
-                continue
-            if delete:
-                try:
-                    garbage.remove(one)
-                except StoreError as error:
-                    wrong.append(str(error))
+        try:
+            for one in _find(site, stages, used):
+                if one.kind == keeps:
                     continue
-            found.append(one)
+                if delete:
+                    try:
+                        garbage.remove(one)
+                    except StoreError as error:
+                        wrong.append(str(error))
+                        continue
+                found.append(one)
+        except StoreError as error:
+            wrong.append(str(error))
     _tell(found)
     for text in wrong:
-        show.line(f"not deleted: {text}", "yellow")
+        show.line(f"not {'deleted' if delete else 'checked'}: {text}", "yellow")
     total = _amount(sum(one.size for one in found))
     if not found:
         show.line("nothing to delete")
@@ -79,7 +82,7 @@ def gc_command(site: Site, *, delete: bool) -> int:
     return 1 if wrong else 0
 
 
-def _find(site: Site, held: Collection[str], used: Collection[Path]) -> Iterator[Garbage]:
+def _find(site: Site, held: Collection[str], used: Collection[str]) -> Iterator[Garbage]:
     yield from garbage.find(
         site.runs, held, used, lambda why: show.line(f"not checked: {why}", "yellow")
     )

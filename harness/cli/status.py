@@ -325,10 +325,14 @@ def _accuracies(cells: Sequence[CellValues], of: int) -> Iterator[str]:
     names = shortened([each.cell for each in cells], max(12, show.console.width - 45))
     width = max(map(len, names.values()), default=0)
     for each in cells:
-        mean = with_name(named[each.metric], sum(each.values) / len(each.values))
         low, high = (f"{end(each.values):.1f}" for end in (min, max))
-        several = f"  {len(each.values)} runs, {low} to {high}" if len(each.values) > 1 else ""
-        yield f"  {names[each.cell].ljust(width)}  {mean}{several}"
+        runs = f"{len(each.values)} runs"
+        if each.mixed:
+            said = f"{named[each.metric].label} {low} to {high} in {runs} of different code or data"
+        else:
+            said = with_name(named[each.metric], sum(each.values) / len(each.values))
+            said += f"  {runs}, {low} to {high}" if len(each.values) > 1 else ""
+        yield f"  {names[each.cell].ljust(width)}  {said}"
     if of > len(cells):
         yield f"  and {show.count(of - len(cells), 'cell')} more"
 

@@ -116,13 +116,24 @@ def expand(scale: Scale, path: Path, file: ScaleFile | None = None) -> Expansion
 
 
 def more_seeds(expansion: Expansion, added: Mapping[str, Sequence[int]]) -> list[Member]:
-    """The runs with seeds beyond the ablation recipe's own."""
+    """The runs with seeds beyond the ablation recipe's own.
+
+    Raises:
+        RecipeError: a cell has no runs, or a seed is no whole number from 0.
+    """
     recipes = {member.cell: member.recipe for member in expansion.members}
-    return [
-        Member(cell, seed, recipes[cell].model_copy(update={"seed": seed}))
-        for cell, seeds in added.items()
-        for seed in seeds
-    ]
+    own = {(member.cell, member.seed) for member in expansion.members}
+    found: dict[tuple[str, int], Member] = {}
+    for cell, seeds in added.items():
+        if cell not in recipes:
+            raise RecipeError(f"more seeds of {cell}: no such cell{did_you_mean(cell, recipes)}")
+        for seed in seeds:
+            if type(seed) is not int or seed < 0:
+                raise RecipeError(f"more seeds of {cell}: {seed!r} is no whole number from 0")
+            if (cell, seed) not in own:
+                recipe = recipes[cell].model_copy(update={"seed": seed})
+                found[cell, seed] = Member(cell, seed, recipe)
+    return [*found.values()]
 
 
 def find_ablation(name: str, paths: Sequence[Path], place: Place | None = None) -> Path:

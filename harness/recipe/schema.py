@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from pydantic import Field, model_validator
 
 from harness.errors import HarnessError
+from harness.recipe.claims import CONTROL
 from harness.recipe.evaluation import Knn, Linear, LogisticTask
 from harness.recipe.method import MAIN, MethodSection, sections
 from harness.recipe.optim import Constant, Cosine, Decay, Optim, Schedule, Steps, any_optim
@@ -214,6 +215,8 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
+        if self.name == CONTROL:
+            refuse([("name", f"{CONTROL} is the control of every table; choose another name")])
         refuse(
             contradictions(
                 continue_from=self.continue_from,

@@ -132,9 +132,7 @@ class Results:
         found = finished(self.values(cell, metric, under))
         return summarise(list(found.values())) if found else None
 
-    def difference(
-        self, cell: CellResult, metric: Metric | None = None, under: str = ""
-    ) -> Summary | None:
+    def difference(self, cell: CellResult, metric: Metric, under: str = "") -> Summary | None:
         """Difference to the untrained control, paired by seed. None if no seed has both values, or
         if they were measured by different protocols. `under`: see Run.behind."""
         pairs = self.beside_untrained(cell, metric, under)

@@ -64,15 +64,17 @@ class Garbage:
 def find(
     runs: Path,
     held: Collection[str],
-    used: Collection[Path],
+    used: Collection[str],
     note: Callable[[str], object] = lambda _: None,
 ) -> Iterator[Garbage]:
     """Everything that may be deleted, as it is found.
 
     Args:
         held: ids of stages that have, or may have, a job.
-        used: snapshots of the code that such jobs run.
-        note: called with a message for each skipped stage: one without access, or a symbolic link.
+        used: names of the copies of the code that such jobs run. Not paths: the run root may have
+            been named otherwise, through a link or another mount.
+        note: called with a message for each skipped folder: one without access, or a stage's that
+            is a symbolic link.
 
     Raises:
         StoreError: the run root cannot be read.
@@ -80,36 +82,54 @@ def find(
     for entry in ledger.everything(runs):
         if entry.folder.id in held or entry.state == "running":
             continue
-        try:
-            yield from _of_stage(entry)
-        except StoreError as error:
-            note(str(error))
+        yield from _readable(_of_stage(entry), note)
     for old in _aside(runs):
-        try:
-            old.refuse_links()
-            if _lived(old):
-                continue
-        except StoreError as error:
-            note(str(error))
-            continue
-        if paths := tuple(path for _, _, path in saved(old)):
-            yield Garbage("set aside", old.path, paths, _size(paths))
-        yield from _draft_files(*_places(old))
-    for folder in _own_folders(runs / ".code"):
-        if _DRAFT.fullmatch(folder.name) or folder.absolute() in used:
+        yield from _readable(_of_aside(old), note)
+    yield from _readable(_of_code(runs / ".code", used), note)
+    yield from _readable(_of_features(runs), note)
+    for name in (benchmarks.FOLDER, certificate.FOLDER, features.FOLDER):
+        yield from _readable(_draft_files(runs / name), note)
+    for name in _WRITTEN:
+        yield from _readable(_draft_files(runs / name), note)
+        yield from _readable(_of_sub_folders(runs / name, note), note)
+
+
+def _readable(found: Iterator[Garbage], note: Callable[[str], object]) -> Iterator[Garbage]:
+    """What is found up to a folder that cannot be read, which is noted."""
+    try:
+        yield from found
+    except StoreError as error:
+        note(str(error))
+
+
+def _of_aside(old: StageFolder) -> Iterator[Garbage]:
+    old.refuse_links()
+    if _lived(old):
+        return
+    if paths := tuple(path for _, _, path in saved(old)):
+        yield Garbage("set aside", old.path, paths, _size(paths))
+    yield from _draft_files(*_places(old))
+
+
+def _of_code(copies: Path, used: Collection[str]) -> Iterator[Garbage]:
+    for folder in _own_folders(copies):
+        if _DRAFT.fullmatch(folder.name) or folder.name in used:
             continue
         if _only_copy(folder) or not _old(folder):
             continue
         yield Garbage("code", folder, (folder,), _size([folder]))
-    if not (runs / ".code").is_symlink():
-        yield from drafts(runs / ".code")
+    if not copies.is_symlink():
+        yield from drafts(copies)
+
+
+def _of_features(runs: Path) -> Iterator[Garbage]:
     if paths := tuple(features.files(runs)):
         yield Garbage("features", runs / features.FOLDER, paths, _size(paths))
-    yield from _draft_files(
-        runs / benchmarks.FOLDER, runs / certificate.FOLDER, runs / features.FOLDER
-    )
-    for name in _WRITTEN:
-        yield from _draft_files(runs / name, *_own_folders(runs / name))
+
+
+def _of_sub_folders(folder: Path, note: Callable[[str], object]) -> Iterator[Garbage]:
+    for each in _own_folders(folder):
+        yield from _readable(_draft_files(each), note)
 
 
 def _of_stage(entry: ledger.Entry) -> Iterator[Garbage]:

@@ -38,19 +38,32 @@ class Latest:
     def __init__(self, folder: StageFolder, wanted: Sequence[str] = ()) -> None:
         self._folder = folder
         self._wanted = frozenset(wanted)
+        self._of: tuple[int, int] | None = None
+        self._forget()
+
+    def _forget(self) -> None:
         self._attempt: Path | None = None
         self._offset = 0
         self._rest = b""
         self._marks: list[tuple[float, int]] = []  # (seconds since 1970, step) of the attempt
         self.figures = Figures()
 
+    def _is_run_anew(self) -> bool:
+        """Whether the folder is another one than before, or the journal shorter."""
+        known, self._of = self._of, _identity(self._folder.path)
+        if self._attempt is None or known is None:
+            return False
+        return self._of != known or _size(self._attempt / "metrics.jsonl") < self._offset
+
     def read(self) -> Figures:
-        """The present values.
+        """The present values; those of a stage that is run anew replace those of the earlier run.
 
         Raises:
             StoreError: the folder cannot be read.
         """
         attempts = self._folder.attempts()
+        if self._is_run_anew():
+            self._forget()
         if self._attempt is None:
             self._search(attempts)
         for attempt in attempts:
@@ -132,6 +145,15 @@ def _is_number(value: object) -> TypeGuard[float]:
     if isinstance(value, int):
         return not isinstance(value, bool) and abs(value) < 2**1023
     return isinstance(value, float)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode; None if there is no such path."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _size(path: Path) -> int:

@@ -71,6 +71,7 @@ class StageMirror:
         self._pid = pid
         self._kind = feed.tracker.kind
         self._lock = mirror_state.Lock(folder.path / f"{self._kind}.lock")
+        self._began_in: tuple[int, int] | None = None
         self._cursor: mirror_state.MirrorState | None = None
         self._tail: Tail | None = None
         self._run: TrackedRun | None = None
@@ -114,6 +115,8 @@ class StageMirror:
     def _advance(self) -> None:
         if not (self.folder.path / "stage.json").exists():
             return
+        if self._cursor is not None and self._replaced():
+            self._leave()
         if not self._lock.acquire():
             self.standing = "busy"
             return
@@ -141,8 +144,32 @@ class StageMirror:
             self._tell_more(self._run, result)
             self._end(done=True)
 
+    def _replaced(self) -> bool:
+        """Whether the stage is run anew, so that what this object knows is of a folder that was
+        moved aside."""
+        return _identity(self.folder) != self._began_in
+
+    def _leave(self) -> None:
+        """End the run of the stage that was moved aside, and forget how far it was mirrored."""
+        run, self._run = self._run, None
+        self._lock.release()
+        self._cursor, self._tail, self._upto = None, None, -1
+        self._defined.clear()
+        self.standing, self.url, self.left_out = "waiting", "", ""
+        if run is not None:
+            self._beat()
+            run.close(done=False)
+            self._beat()
+
+    def _save(self) -> None:
+        """Note how far the stage is mirrored, unless its folder is another one now."""
+        assert self._cursor is not None
+        if not self._replaced():
+            self._cursor.save(self.folder, self._kind)
+
     def _begin(self) -> None:
         """Read the cursor, now that this process has the lock."""
+        self._began_in = _identity(self.folder)
         self._cursor = found = mirror_state.load(self.folder, self._kind, self._feed.access.project)
         self.url, self.standing = found.url, "waiting"
         if found.online.complete or (self.mode == "offline" and found.offline.complete):
@@ -175,7 +202,7 @@ class StageMirror:
         assert self._run is not None
         if self.mode == "offline":
             self._cursor.offline = self._tail.progress.copy()
-            self._cursor.save(self.folder, self._kind)
+            self._save()
         for number, record in enumerate(records, start):
             for name in record.keys() - NOT_METRICS - self._defined:
                 self._run.define(name, axis_of(name))
@@ -224,7 +251,7 @@ class StageMirror:
                 given.append(title)
                 if self.mode == "offline":
                     self._cursor.offline = self._tail.progress.copy()
-                    self._cursor.save(self.folder, self._kind)
+                    self._save()
                 extras(self._run).alert(title, text)
 
     def _open(self) -> None:
@@ -239,7 +266,7 @@ class StageMirror:
         self.standing = "open"
         if self._run.url:
             self.url = self._cursor.url = self._run.url
-            self._cursor.save(self.folder, self._kind)
+            self._save()
 
     def _end(self, *, done: bool) -> None:
         assert self._cursor is not None
@@ -254,8 +281,17 @@ class StageMirror:
         refused = self.left_out if self.mode == "online" else ""
         progress.complete = done and not refused
         setattr(self._cursor, self.mode, progress)
-        self._cursor.save(self.folder, self._kind)
+        self._save()
         self.standing = "complete" if done else "open"
         if refused:
             self.standing, self.trouble = "failed", refused
         self._lock.release()
+
+
+def _identity(folder: StageFolder) -> tuple[int, int] | None:
+    """Device and inode of the stage's folder; None if there is none."""
+    try:
+        found = folder.path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

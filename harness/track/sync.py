@@ -259,5 +259,7 @@ def _sync(folder: StageFolder, feed: Feed, beat: Beat) -> SyncOutcome:
     if mirror.standing == "complete":
         return outcome("uploaded", mirror.added, mirror.url)
     if mirror.standing == "busy":
-        return outcome("busy", message="another process is uploading it now")
+        there = found is not None and found.mode == "offline"
+        said = "its run mirrors it offline; call sync again when it has ended" if there else ""
+        return outcome("busy", message=said or "another process is uploading it now")
     return outcome("partly" if mirror.begun else "nothing", mirror.added, mirror.url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,41 @@ def test_a_run_has_the_mean_of_its_trials_and_tasks_are_kept_apart(tmp_path: Pat
         world.result(folder, **{"segmentation/miou": value})
     found = accuracies(status(load_site(runs=world.root)).rows)
     assert found == {"tiny": [CellValues("m0", "segmentation/miou", (35.0,))]}
+
+
+def knn(world: World, run: str, value: float, text: str, edition: str = "e1") -> None:
+    """A finished run of a cell, of this text of its recipe."""
+    above = world.stage(run=run, digest=text * 10)
+    folder = world.stage("knn", run=run, parent=above.id, digest=text * 10)
+    path = folder.path / "stage.json"
+    told = json.loads(path.read_text()) | {"group": "tiny", "cell": "m0"}
+    own = {"recipe": told.pop("recipe"), "parent": told.pop("parent")}
+    atomic.write_json(path, told | own)  # in the order in which a stage is recorded
+    world.result(folder, **{"knn/top1": value})
+    result = json.loads((folder.path / "result.json").read_text()) | {"edition": edition}
+    atomic.write_json(folder.path / "result.json", result)
+
+
+def test_runs_of_an_earlier_text_of_the_recipe_are_not_averaged_with_the_present(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    for seed, value in enumerate((50.0, 52.0)):
+        knn(world, f"tiny.m0-s{seed}", value, "b")
+    for seed in (0, 1):
+        knn(world, f"tiny.m0-s{seed}", 30.0, "a")
+        for place in world.root.glob("*aaaaaaaaaa"):
+            os.utime(place / "stage.json", (1e9, 1e9))
+    found = accuracies(status(load_site(runs=world.root)).rows)
+    assert found == {"tiny": [CellValues("m0", "knn/top1", (50.0, 52.0))]}
+
+
+def test_results_of_different_code_have_no_mean(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    for seed, edition in enumerate(("e1", "e2")):
+        knn(world, f"tiny.m0-s{seed}", 30.0 + 20 * seed, "a", edition)
+    (cell,) = accuracies(status(load_site(runs=world.root)).rows)["tiny"]
+    assert (cell.values, cell.mixed) == ((30.0, 50.0), True)
 
 
 @pytest.mark.parametrize(

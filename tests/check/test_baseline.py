@@ -42,6 +42,13 @@ def write(made: Bench, path: Path) -> Path:
     return path
 
 
+def test_a_cell_that_measures_nothing_has_no_place_in_it(tmp_path: Path) -> None:
+    nothing = {"knn": None, "linear": None, "optim__epochs": 0}
+    bench = Bench(tmp_path / "runs", (0, 1), {"cells": ["m0.99"], "control": False}, {}, nothing)
+    with pytest.raises(StoreError, match="measure nothing"):
+        write(bench, tmp_path / "base.json")
+
+
 def test_it_holds_what_the_runs_found_and_is_read_back(made: Bench, tmp_path: Path) -> None:
     found = load_baseline(write(made, tmp_path / "base.json"))
     assert (found.edition, found.devices) == (EDITION, ("unknown",))

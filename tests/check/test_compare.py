@@ -161,6 +161,19 @@ def test_other_data_are_not_compared(tmp_path: Path, old: Baseline) -> None:
     assert "other data: 0bad, not the baseline's f1a9" in found.says
 
 
+def test_what_is_of_other_data_takes_no_share_of_the_level(tmp_path: Path, old: Baseline) -> None:
+    made, other = (bench(tmp_path / name, [100]) for name in ("new", "other"))
+    made.finish("m0.99", 100, 40.5, 50.3)
+    other.finish("m0.99", 100, 40.5, 50.3, fingerprint="0bad")
+    alone = against_baselines([Pair(cell, old, "base.json") for cell in cells(made)], NOW)
+    pairs = [Pair(cell, old, "base.json") for each in (made, other) for cell in cells(each)]
+    both = against_baselines(pairs, NOW)
+    assert comparisons(both) == comparisons(alone) == 4
+    assert [(v.low, v.high) for v in both if v.judged == "passed"] == [
+        (v.low, v.high) for v in alone
+    ]
+
+
 def test_other_data_of_a_task_are_not_compared(tmp_path: Path) -> None:
     """Pre-training saw the same images; the task's own test images are others."""
     cifar = {"name": "cifar10", "size": 32, "images": 2000}
@@ -205,6 +218,9 @@ def test_results_of_older_code_are_stale_and_those_to_come_are_waited_for(
     assert {each.judged for each in judged(made, old, now).values()} == {"waiting"}
     made.finish("m0.99", 100, 40.5, 50.3, edition=OLDER)
     assert {each.judged for each in judged(made, old).values()} == {"stale"}
+    stages = [made.folder("m0.99", 100, kind).id for kind in ("pretrain", "knn", "linear")]
+    again = CurrentState(NOW.editions, stages)
+    assert {each.judged for each in judged(made, old, again).values()} == {"waiting"}
 
 
 def test_a_diverged_run_is_below(tmp_path: Path, old: Baseline) -> None:

@@ -103,6 +103,16 @@ def test_what_a_job_has_or_may_have_stays(moco: Any, world: World) -> None:
     assert (checkpoints(done), code.exists()) == (1, False)
 
 
+def test_a_run_root_that_is_named_through_a_link_keeps_its_code(moco: Any, world: World) -> None:
+    waits, code = world.stage(run="tiny-s1"), copy_of_the_code(world)
+    made = world.submit(waits, job="12", code=str(code))
+    world.says("squeue", listed(made, "12", "PENDING"))
+    link = world.root.with_name("link")
+    link.symlink_to(world.root)
+    said = moco("gc", "--yes", "--runs", str(link))
+    assert (said.code, code.exists()) == (0, True), said.out
+
+
 def test_what_another_cluster_may_run_stays(moco: Any, world: World) -> None:
     done, waits, code = finished(world), world.stage(run="tiny-s1"), copy_of_the_code(world)
     world.submit(done, waits, job="12", code=str(code), cluster="there")

@@ -56,9 +56,16 @@ class World:
 
     # -- what lies in the run root --
 
-    def stage(self, kind: str = "pretrain", run: str = "tiny-s0", parent: str = "") -> StageFolder:
+    def stage(
+        self,
+        kind: str = "pretrain",
+        run: str = "tiny-s0",
+        parent: str = "",
+        *,
+        digest: str = "0123456789",
+    ) -> StageFolder:
         """A stage that was created and never begun."""
-        folder = StageFolder(self.root / f"{run}.{kind}-0123456789")
+        folder = StageFolder(self.root / f"{run}.{kind}-{digest}")
         name = run.rpartition("-s")[0]
         folder.create(
             {

@@ -96,6 +96,11 @@ def test_a_further_task_that_cannot_be_run(said: dict[str, Any], field: str) -> 
     assert field in refused(tasks={"it": said})
 
 
+def test_the_name_of_the_control_is_taken() -> None:
+    with pytest.raises(ValidationError, match="untrained is the control"):
+        made(name="untrained")
+
+
 def test_a_folder_is_not_searched_in_the_users_home() -> None:
     data = {"name": "imagefolder", "folder": "~/birds", "size": 16}
     assert "data.folder" in refused(data=data)

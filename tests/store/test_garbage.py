@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +49,7 @@ def stage(
     return made
 
 
-def found(runs: Path, held: Iterable[str] = (), used: Iterable[Path] = ()) -> list[Garbage]:
+def found(runs: Path, held: Iterable[str] = (), used: Iterable[str] = ()) -> list[Garbage]:
     return list(garbage.find(runs, set(held), set(used)))
 
 
@@ -175,11 +177,33 @@ def age(folder: Path) -> None:
 
 def test_code_that_no_job_runs(runs: Path) -> None:
     unused, used = snapshot(runs), snapshot(runs, "ba9876543210")
-    (one,) = found(runs, used=[used.absolute()])
+    (one,) = found(runs, used=[used.name])
     assert (one.kind, one.place) == ("code", unused)
     garbage.remove(one)
     assert list((runs / ".code").iterdir()) == [used]
     garbage.remove(one)
+
+
+def test_a_folder_that_cannot_be_read_does_not_hide_the_others(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, noted = snapshot(runs), list[str]()
+    for name in ("birds", "cats"):
+        (runs / "reports" / name).mkdir(parents=True)
+    draft = runs / "reports" / "cats" / ".report.html.0123abcd.tmp"
+    draft.touch()
+    age(draft)
+    listed = Path.iterdir
+
+    def closed(path: Path) -> Any:
+        if path.name == "birds":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    places = [each.place for each in garbage.find(runs, (), (), noted.append)]
+    assert places == [copy, draft]
+    assert [text.partition(":")[0] for text in noted] == [str(runs / "reports" / "birds")]
 
 
 def test_code_that_was_used_today_stays(runs: Path) -> None:

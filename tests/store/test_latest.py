@@ -113,6 +113,20 @@ def test_no_content_is_an_error(
     assert Latest(folder, WANTED).read() == latest.Figures()
 
 
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_a_stage_that_is_run_anew_begins_anew(folder: StageFolder, attempts: int) -> None:
+    for number in range(1, attempts + 1):
+        write(folder, number, steps(1, 50))
+    reader = Latest(folder, WANTED)
+    assert reader.read().step == 50
+    folder.set_aside()
+    folder.create({"id": folder.id, "kind": "pretrain", "parent": None, "recipe": {}})
+    assert reader.read() == latest.Figures()
+    write(folder, 1, steps(1, 3))
+    found = reader.read()
+    assert (found.step, found.values) == (3, {"train/loss": pytest.approx(1 / 3)})
+
+
 def test_a_block_of_steps_is_written_at_one_moment(folder: StageFolder) -> None:
     block = [{"step": n, "epoch": 0.0, "t": 10.0} for n in range(1, 11)]
     write(folder, 1, block)

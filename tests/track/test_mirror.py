@@ -145,6 +145,43 @@ def test_two_followers_do_not_mirror_one_stage(stage: Stage, wandb: FakeWandb) -
     assert [row["global_step"] for row in only(wandb.offline).rows] == [1, 2, 3, 4]
 
 
+def test_a_stage_that_is_run_anew_gets_a_run_of_its_own(
+    runs: Path, stage: Stage, wandb: FakeWandb
+) -> None:
+    """The follower had begun with the folder that was then moved aside."""
+    two_attempts(stage)
+    stage.checkpoint(4)
+    followed = mirror(stage, wandb, "online")
+    followed.advance()
+    stage.folder.set_aside()
+    followed.advance()
+    again = Stage(runs)
+    again.attempt(1, record(1, loss=7.0), record(2, loss=6.0))
+    again.finish()
+    followed.advance()
+    followed.close()
+    old, new = wandb.online.values()
+    assert [row["train/loss"] for row in old.rows] == [0.1, 0.2, 0.3, 0.4]
+    assert [row["train/loss"] for row in new.rows] == [7.0, 6.0]
+    assert (old.closed, new.closed) == ([False], [True])
+    found = mirror_state.stored_state(again.folder, "wandb")
+    assert found is not None
+    assert (found.id, found.online.rows, found.online.complete) == (new.metadata.id, 2, True)
+
+
+def test_what_was_moved_aside_while_it_was_followed_is_not_noted_in_its_place(
+    runs: Path, stage: Stage, wandb: FakeWandb
+) -> None:
+    two_attempts(stage)
+    stage.checkpoint(4)
+    followed = mirror(stage, wandb, "online")
+    followed.advance()
+    stage.folder.set_aside()
+    again = Stage(runs)
+    followed.close()
+    assert mirror_state.stored_state(again.folder, "wandb") is None
+
+
 def test_trouble_ends_the_mirror_and_nothing_else(stage: Stage, wandb: FakeWandb) -> None:
     two_attempts(stage)
     (stage.folder.path / "wandb.json").write_text("{")

@@ -128,6 +128,7 @@ def environment(env: Mapping[str, str]) -> dict[str, str]:
     chosen = found.pop("SBATCH_CLUSTERS", None)
     if chosen:  # so that jobs are searched on the cluster that has them
         found.setdefault("SLURM_CLUSTERS", chosen)
+    found["SLURM_BITSTR_LEN"] = "0"  # else squeue and sacct cut an array's waiting elements short
     return found
 
 

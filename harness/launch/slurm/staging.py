@@ -70,13 +70,19 @@ class _Stopped(Exception):
     """The process was asked to stop."""
 
 
+def data_folders(recipe: Mapping[str, Any]) -> list[str]:
+    """Folders of the data sets that the recipe (as `own` gives it) reads, relative to the data
+    root."""
+    sets = (recipe["data"], *(said["data"] for said in recipe.get("tasks", {}).values()))
+    found = (data.get("folder") or _FOLDERS.get(data["name"]) for data in sets if data)
+    return [folder for folder in found if folder]
+
+
 def needed(recipe: Mapping[str, Any]) -> list[str]:
     """Paths that the recipe (as `own` gives it) reads, relative to the data root."""
     tasks = recipe.get("tasks", {}).values()
-    paths: list[str | None] = []
-    for data in (recipe["data"], *(said["data"] for said in tasks)):
-        if data:
-            paths += [data.get("folder") or _FOLDERS.get(data["name"]), data.get("test")]
+    sets = (recipe["data"], *(said["data"] for said in tasks))
+    paths: list[str | None] = [*data_folders(recipe), *(each.get("test") for each in sets if each)]
     for said in tasks:
         for field, (folders, _) in ANNOTATED.items():
             if isinstance(own := said.get(field), Mapping):
@@ -120,7 +126,8 @@ def stage(
     found = [Path(path) for path in needed(recipe) if (root / path).exists()]
     # another path would not lie in the copy: the file might be overwritten by itself
     wanted = [str(path) for path in found if not path.is_absolute() and ".." not in path.parts]
-    if not wanted:
+    downloads = not all((root / folder).exists() for folder in data_folders(recipe))
+    if not wanted or downloads:  # a download belongs into the shared root, not into a node's copy
         return root
     place = Path(os.path.expandvars(local)).expanduser()
     if "$" in str(place) or not place.is_absolute():

@@ -27,15 +27,17 @@ JOB = {
     "SBATCH_OUTPUT": "elsewhere",
 }
 WANTED = {"SLURM_CONF": "/c", "SLURM_JWT": "t", "SBATCH_QOS": "low", "PATH": "/bin"}
+WHOLE = {"SLURM_BITSTR_LEN": "0"}
+"""An array's waiting elements are printed in full."""
 
 
 def test_no_jobs_variables_and_no_defaults_for_the_output() -> None:
-    assert environment({**JOB, **WANTED}) == WANTED
+    assert environment({**JOB, **WANTED}) == {**WANTED, **WHOLE}
 
 
 def test_all_clients_speak_to_the_cluster_that_sbatch_is_to_take() -> None:
-    assert environment({"SLURM_CLUSTERS": "b"}) == {"SLURM_CLUSTERS": "b"}
-    assert environment({"SBATCH_CLUSTERS": "b"}) == {"SLURM_CLUSTERS": "b"}
+    assert environment({"SLURM_CLUSTERS": "b"}) == {"SLURM_CLUSTERS": "b", **WHOLE}
+    assert environment({"SBATCH_CLUSTERS": "b"}) == {"SLURM_CLUSTERS": "b", **WHOLE}
 
 
 def test_every_client_is_called_with_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,14 @@ def test_the_data_of_tasks_are_read_too() -> None:
     assert staging.needed(recipe) == ["photos", "cifar-10-batches-py"]
 
 
+def test_a_set_that_is_to_be_downloaded_goes_to_the_shared_root(root: Path, tmp_path: Path) -> None:
+    """Not into a node's copy of what else the recipe reads."""
+    (root / "w.pth").write_bytes(b"weights")
+    recipe = {"data": {"name": "cifar10", "folder": None}, "model": {"weights": {"file": "w.pth"}}}
+    assert stage(root, tmp_path / "node", recipe=recipe) == root
+    assert not (tmp_path / "node").exists()
+
+
 def stage(
     root: Path,
     local: object,
