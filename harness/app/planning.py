@@ -26,7 +26,7 @@ from harness.preflight.recipe_file import of_recipe, of_scale
 from harness.preflight.warned import Preflight
 from harness.recipe.find import find
 from harness.recipe.identity import spec
-from harness.recipe.training import TrainedTask
+from harness.recipe.training import TrainedTask, unshareable_groups
 from harness.site import Site, load_site
 from harness.spec.libraries import missing_libraries
 from harness.store import atomic, provenance
@@ -144,12 +144,18 @@ def _refuse_unwritable(runs: Path) -> None:
 
 
 def _unshareable(plan: Plan) -> Iterator[str]:
-    """The tasks whose batch the processes cannot share, and why; they would fail only when
-    pre-training is over."""
+    """The fields of the batches that the processes cannot share, and why. A task would fail only
+    when pre-training is over, and pre-training only in its job."""
+    processes = plan.on.processes
     for stage in plan.todo:
-        task = stage.recipe.tasks.get(spec(stage.recipe, stage.name).under)
-        if isinstance(task, TrainedTask) and (why := task.unshareable(plan.on.processes)):
-            yield f"tasks.{spec(stage.recipe, stage.name).under}.batch: {why}"
+        recipe, asked = stage.recipe, spec(stage.recipe, stage.name)
+        task = recipe.tasks.get(asked.under)
+        if isinstance(task, TrainedTask) and (why := task.unshareable(processes)):
+            yield f"tasks.{asked.under}.batch: {why}"
+        elif asked.parent is None and (
+            why := unshareable_groups(recipe.optim.batch, recipe.model.bn_group, processes)
+        ):
+            yield f"optim.batch: {why}"
 
 
 def refuse_beyond_images(plan: Plan, site: Site) -> None:

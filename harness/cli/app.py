@@ -116,7 +116,8 @@ def run(
     dry: DryRun = False,
     yes: Yes = False,
 ) -> None:
-    """Run what is missing of a recipe, then write its report. Run it again to resume."""
+    """Run what is missing of a recipe, or submit it to SLURM; the report is written at the end. Run
+    it again to resume."""
     from harness.cli.run import RunOptions, run_command
 
     where = machine(
@@ -230,9 +231,9 @@ def verify(
         list[Path] | None,
         typer.Argument(metavar="REPORT", help="Folders of published reports (default: all)."),
     ] = None,
-    to: Annotated[Path, typer.Option(help="Folder of published reports.", parser=path)] = Path(
-        "reports"
-    ),
+    to: Annotated[
+        Path, typer.Option(help="Folder of published reports, without REPORT.", parser=path)
+    ] = Path("reports"),
 ) -> None:
     """Recompute published reports from their records, and compare every file with its digest."""
     from harness.cli.verify import verify_command

@@ -54,7 +54,7 @@ def pack_(
 @app.command("check")
 def check_(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Image folder or pack.", parser=path)
+        Path, typer.Argument(metavar="FOLDER", help="Folder of images, or a pack.", parser=path)
     ],
     leave_out: Annotated[
         bool,

@@ -144,7 +144,7 @@ Processes = Annotated[
 ]
 WithImages = Annotated[
     bool,
-    typer.Option("--with-images", help="Also images of other data than CIFAR and what is drawn."),
+    typer.Option("--with-images", help="Also publish images of your own data."),
 ]
 AtOnce = Annotated[
     int | None,
@@ -163,7 +163,7 @@ Launcher = Annotated[
     str,
     typer.Option(
         metavar="LAUNCHER",
-        help="here; local: in the background; auto: as the site file says, else here.",
+        help="here; local: in the background; slurm; auto: the site file's if usable, else here.",
         autocompletion=completion.launchers,
     ),
 ]

@@ -123,9 +123,9 @@ def list_(folder: Folder = None) -> None:
                 name, "[red]invalid[/]", f"see: {command.line('recipes', 'validate', path)}"
             )
             continue
-        kind = "ablation" if isinstance(loaded, Scale) else "run"
+        kind = "ablation" if isinstance(loaded, Scale) else "recipe"
         if isinstance(loaded, Scale) and not narrow:
-            kind = f"ablation ({loaded.ablation})"
+            kind = f"ablation recipe ({loaded.ablation})"
         table.add_row(name, kind, escape(loaded.about.title))
     show.console.print(table)
 

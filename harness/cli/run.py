@@ -25,14 +25,14 @@ from harness.errors import HarnessError
 from harness.inputs import Inputs
 from harness.launch.progress import watching
 from harness.launch.protocol import Amount, Drafts
-from harness.launch.selected_launcher import chosen
+from harness.launch.selected_launcher import AUTO, chosen, unusable
 from harness.launch.signals import StopFlag
 from harness.output import inert
 from harness.plan import Plan
 from harness.preflight.warned import Preflight
 from harness.redact import redact
 from harness.site import Site
-from harness.spec.registry import DEFAULT_LAUNCHER
+from harness.spec.registry import DEFAULT_LAUNCHER, launchers
 from harness.stage.reporter import Reporter
 from harness.store import submission
 
@@ -61,6 +61,9 @@ def run_command(path: Path, sets: Sequence[str], site: Site, options: RunOptions
         HarnessError: the recipe, the data, the site or the disk do not allow it.
     """
     on = chosen(options.on, site)
+    if options.on == AUTO and site.backend is not None and on.kind != site.backend.kind:
+        why = unusable(launchers()[site.backend.kind])
+        show.line(f"note: {why}, so it runs here, not as the site file says")
     progress = PrintedProgress(site, as_option=options.swept or bool(sets))
     try:
         if options.most is not None:

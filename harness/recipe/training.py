@@ -17,6 +17,18 @@ def divisors(count: int) -> list[int]:
     return [n for n in range(1, count + 1) if count % n == 0]
 
 
+def unshareable_groups(batch: int, group: int, processes: int) -> str:
+    """Why so many processes cannot share a batch of pre-training in whole batch-norm groups, each
+    on one process; "" if they can. A batch that is one group is normalised over all processes."""
+    shares = divisors(batch if group >= batch else batch // group)
+    if processes in shares:
+        return ""
+    return (
+        f"{processes} processes cannot share a batch of {batch} in batch-norm groups of {group}; "
+        f"use {', '.join(map(str, shares))} processes. Another batch or group is another experiment"
+    )
+
+
 class Warmup(Section):
     """The rate grows linearly to its full value over the first steps."""
 

@@ -1,4 +1,4 @@
-"""Processes that cannot share a task's batch are refused before anything is trained."""
+"""Processes that cannot share a batch are refused before anything is trained."""
 
 from __future__ import annotations
 
@@ -35,10 +35,26 @@ def test_before_pre_training(
         harness.app.planning.refuse(plan, site, here=True)
     except HarnessError as error:
         said = str(error)
-    assert [line.partition(": ")[0] for line in said.splitlines()] == [
+    fields = [line.partition(": ")[0] for line in said.splitlines()]
+    assert [each for each in fields if each != "optim.batch"] == [
         f"tasks.{name}.batch" for name in refused
     ]
+    recipe = plan.stages[0].recipe
+    groups = recipe.optim.batch // recipe.model.bn_group
+    assert ("optim.batch" in fields) == (groups % processes != 0)
     if refused:
         with pytest.raises(HarnessError, match=r"tasks\.det\.batch"):
             harness.app.run(path, site)
         assert not list((tmp_path / "runs").glob("*pretrain*"))
+
+
+def test_the_papers_batch_has_eight_groups(tmp_path: Path) -> None:
+    site = harness.load_site(runs=tmp_path / "runs", device="cpu")
+    for processes, shares in ((8, True), (4, True), (6, False), (16, False)):
+        there = replace(site, processes=processes)
+        plan = harness.app.plan("moco_v1_imagenet", there, on="here")
+        words = [*harness.app.planning._unshareable(plan)]
+        assert [word for word in dict.fromkeys(words) if "groups of 32;" in word] == [
+            f"optim.batch: {processes} processes cannot share a batch of 256 in batch-norm groups "
+            "of 32; use 1, 2, 4, 8 processes. Another batch or group is another experiment"
+        ] * (not shares)

@@ -54,10 +54,10 @@ def test_a_narrow_list_leaves_room_for_titles(
 ) -> None:
     assert tiny.exists()
     wide = moco("recipes", "list").out
-    assert "ablation (momentum)" in wide
+    assert "ablation recipe (momentum)" in wide
     monkeypatch.setattr(show.console, "width", 80)
     narrow = moco("recipes", "list").out
-    assert "ablation (" not in narrow
+    assert "ablation recipe (" not in narrow
     assert "…" not in narrow
     assert len(narrow.splitlines()) < 3 * len(wide.splitlines())
 
