@@ -13,7 +13,7 @@ slurm:
   account: vision
   constraint: a100
   nodes: 2
-  gpus_per_node: 8
+  gpus_per_node: 2
   cpus_per_process: 7
   mem_gb: 500
   modules: [cuda/12.4, "python 3.11"]

@@ -38,7 +38,7 @@ def refusal(process: subprocess.Popen[str]) -> str:
 @pytest.mark.parametrize(
     ("asks", "field", "reason"),
     [
-        ({"gpus_per_node": 9}, "slurm.gpus_per_node: 9", "node configuration is not available"),
+        ({"gpus_per_node": 4}, "slurm.gpus_per_node: 4", "node configuration is not available"),
         ({"mem_gb": 9999}, "slurm.mem_gb: 9999", "Memory specification"),
         ({"partition": "nope"}, "slurm.partition: nope", "Invalid partition"),
         ({"constraint": "nope"}, "slurm.constraint: nope", "Invalid feature"),
