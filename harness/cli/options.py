@@ -163,7 +163,7 @@ Launcher = Annotated[
     str,
     typer.Option(
         metavar="LAUNCHER",
-        help="here; local: in the background; slurm; auto: the site file's if usable, else here.",
+        help="here; local: in the background; auto: the site file's, if usable, else here.",
         autocompletion=completion.launchers,
     ),
 ]
