@@ -48,8 +48,7 @@ class CellResult:
     label: str
     printed: float | Literal["fail"] | None
     runs: tuple[Run, ...]
-    """One per seed of the scale, in its order, then the seeds that were added to decide claims.
-    Empty if the scale leaves the cell out."""
+    """One for each seed of the scale, then for added ones; () if the scale leaves the cell out."""
     given: bool = False
     """Whether the cell is given weights, evaluated as they are."""
 
@@ -132,9 +131,10 @@ class Results:
         found = finished(self.values(cell, metric, under))
         return summarise(list(found.values())) if found else None
 
-    def difference(self, cell: CellResult, metric: Metric, under: str = "") -> Summary | None:
-        """Difference to the untrained control, paired by seed. None if no seed has both values, or
-        if they were measured by different protocols. `under`: see Run.behind."""
+    def difference(
+        self, cell: CellResult, metric: Metric | None = None, under: str = ""
+    ) -> Summary | None:
+        """`beside_untrained` as a difference, paired by seed; None if there are no such pairs."""
         pairs = self.beside_untrained(cell, metric, under)
         return summarise([ours - theirs for ours, theirs in pairs]) if pairs else None
 

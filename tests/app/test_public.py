@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -90,7 +89,7 @@ def test_more_seeds_are_of_cells_that_are_run(tmp_path: Path) -> None:
 
 def test_the_site_takes_text_and_refuses_counts_below_one(tmp_path: Path) -> None:
     site = harness.load_site(data=str(tmp_path), runs=str(tmp_path / "runs"))
-    assert os.fspath(site.data) == str(tmp_path)
+    assert str(site.data) == str(tmp_path)
     for wrong in ({"processes": -3}, {"at_once": 0}):
         with pytest.raises(RecipeError, match=next(iter(wrong))):
             harness.load_site(**wrong)  # type: ignore[arg-type]
