@@ -116,8 +116,8 @@ def run(
     dry: DryRun = False,
     yes: Yes = False,
 ) -> None:
-    """Run what is missing of a recipe, or submit it as jobs; at the end the report is written. Run it
-    again to resume."""
+    """Run what is missing of a recipe, or submit it as jobs; at its end the report is written. Run
+    it again to resume."""
     from harness.cli.run import RunOptions, run_command
 
     where = machine(
