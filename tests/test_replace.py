@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from harness.errors import RecipeError, StoreError
-from harness.replace import refuse_others_in
+from harness.replace import refuse_others, refuse_others_in
 
 NAMES = ("page.md", "mark.json")
 
@@ -47,3 +48,11 @@ def test_a_mark_that_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "mark.json").mkdir()
     with pytest.raises(StoreError, match=r"mark\.json"):
         ask(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_in_advance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != tmp_path)
+    with pytest.raises(StoreError, match="cannot be written"):
+        refuse_others(tmp_path / "x.json", "a baseline", lambda _: True)
