@@ -36,7 +36,7 @@ def test_another_kind_of_schedule(base: Path) -> None:
 
 def test_the_fields_that_an_ablation_varies(base: Path) -> None:
     def member(cell: str, *sets: str, seed: int = 0) -> Member:
-        recipe = load_recipe(base, [f"name={cell or 'none'}", f"seed={seed}", *sets])
+        recipe = load_recipe(base, [f"name=of-{cell}x", f"seed={seed}", *sets])
         return Member(cell, seed, recipe)
 
     cells = [
