@@ -109,8 +109,8 @@ def check(
         return None
     if wait and not wait_for(tasks, site, progress):
         return None
-    now = CurrentState(present(), waiting(tasks, site))
     inputs = Inputs(site.data, site.runs)
+    now = CurrentState(present(), waiting(tasks, site, inputs))
     asked = [(each, cell) for each in found.asked for cell in _cells(each.plan, site.runs, inputs)]
     cells = merged(cell for _, cell in asked)
     verdicts = [*against_targets(cells, now), *against_baselines(_pairs(asked), now)]
@@ -151,12 +151,12 @@ def run_missing(tasks: Sequence[Task], site: Site, progress: Progress, *, ask: b
     return True
 
 
-def waiting(tasks: Sequence[Task], site: Site) -> set[str]:
+def waiting(tasks: Sequence[Task], site: Site, inputs: CheckInput) -> set[str]:
     """The ids of the stages that a process or a job is running or will run again, or that wait for
     such a stage. A recipe that was changed meanwhile, and cannot be read any more, has none."""
     from harness.launch.plan_with_jobs import plan_with_jobs
 
-    found, inputs = set(), Inputs(site.data, site.runs)
+    found: set[str] = set()
     for task in tasks:
         with contextlib.suppress(RecipeError):
             known = plan_with_jobs(task.path, task.sets, site.runs, again=True, inputs=inputs)
@@ -176,7 +176,7 @@ def wait_for(tasks: Sequence[Task], site: Site, progress: Progress) -> bool:
     """
     before = 0
     try:
-        while left := len(waiting(tasks, site)):
+        while left := len(waiting(tasks, site, Inputs(site.data, site.runs))):
             if left != before:
                 progress.waiting(left)
             before = left

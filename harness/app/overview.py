@@ -203,7 +203,7 @@ def _newest(rows: Sequence[Row]) -> list[Row]:
 
     def is_earlier(stage: str) -> bool:
         seen = set[str]()  # a damaged record may name itself as its parent
-        while stage and stage not in seen | earlier:
+        while stage and stage not in earlier and stage not in seen:
             seen.add(stage)
             stage = parents.get(stage, "")
         return stage in earlier

@@ -20,14 +20,17 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     """A function of `harness.app`.
 
     Text is taken for a path where its type is Path, one text for a sequence of one, any iterable
-    for a sequence, and numpy's integers for ints. A limit of the machine, such as a folder that
+    for a sequence, and numpy's integers for seeds. A limit of the machine, such as a folder that
     cannot be read, is a HarnessError, as on the command line.
+
+    Raises:
+        RecipeError: an argument is nothing of the kind, or a name has a null character.
     """
     signature = inspect.signature(function)
     readers = {
         name: reader
         for name, each in signature.parameters.items()
-        if (reader := _READERS.get(str(each.annotation).removesuffix(" | None")))
+        if (reader := READERS.get(str(each.annotation).removesuffix(" | None")))
     }
 
     @functools.wraps(function)
@@ -46,12 +49,7 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     return called
 
 
-def whole_number(name: str, value: Any) -> int:
-    """The value as an int.
-
-    Raises:
-        RecipeError: it is none.
-    """
+def _whole_number(name: str, value: Any) -> int:
     try:
         return operator.index(value)
     except TypeError:
@@ -85,10 +83,10 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
 
 
 def _numbers(name: str, value: Any) -> tuple[int, ...]:
-    return tuple(whole_number(name, each) for each in _all(name, value))
+    return tuple(_whole_number(name, each) for each in _all(name, value))
 
 
-_READERS: dict[str, Callable[[str, Any], Any]] = {
+READERS: dict[str, Callable[[str, Any], Any]] = {
     "Path": _path,
     "Path | str": _named,
     "Sequence[Path | str]": _names,

@@ -147,7 +147,7 @@ def run_until_decided(
 
     Args:
         recipe: an ablation recipe.
-        most: seeds of a cell, at most; one of the numbers of seeds of its `looks`.
+        most: seeds of a cell, at most. The recipe must plan for so many (`looks`, `max_seeds`).
         site, sets, again, ask, on, progress: see `run`.
 
     Returns:

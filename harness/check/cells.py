@@ -140,9 +140,13 @@ def seconds(cell: CellRuns, metric: Measured, under: str = "") -> dict[str, floa
     return {s.id: s.seconds for run in cell.runs for s in stages_of(run, metric, under)}
 
 
+Unusable = tuple[Literal["stale", "waiting", "missing", "diverged"], str]
+"""Why runs give no number, as a state and in words."""
+
+
 def unusable(
     cell: CellRuns, metric: Measured, outcomes: list[RunOutcome], now: CurrentState, under: str = ""
-) -> tuple[Literal["stale", "waiting", "missing", "diverged"], str] | None:
+) -> Unusable | None:
     """Why the cell's outcomes, one for each run, give no number; None if they give one."""
     pairs = list(zip(cell.runs, outcomes, strict=True))
     stale = [
@@ -150,12 +154,12 @@ def unusable(
         for run, outcome in pairs
         if _has_result(outcome) and (why := outcome.why_stale(now.editions))
     ]
+    without = [(run, outcome) for run, outcome in pairs if not _has_result(outcome)]
     if stale:
         words = ", ".join(text for _, text in stale)
-        if all(_waits(run, metric, under, now) for run, _ in stale):
-            return "waiting", f"{words}; it is being run again"
+        if all(_waits(run, metric, under, now) for run, _ in (*stale, *without)):
+            return "waiting", f"{words}: being run again"
         return "stale", f"{words}; the current edition is {now.editions}"
-    without = [(run, outcome) for run, outcome in pairs if not _has_result(outcome)]
     if without:
         words = ", ".join(
             f"seed {run.seed} {_why(run, metric, under, o, now)}" for run, o in without

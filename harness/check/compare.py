@@ -22,7 +22,7 @@ from harness.check.baseline import (
     own_fingerprint,
     protocol,
 )
-from harness.check.cells import CellRuns, CurrentState, Measured, seconds, unusable
+from harness.check.cells import CellRuns, CurrentState, Measured, Unusable, seconds, unusable
 from harness.check.trace import Trace, against_trace
 from harness.check.verdict import NEW_RUN, Judged, Verdict
 from harness.report.protocol_lines import measured_words
@@ -141,9 +141,8 @@ def _comparable(question: _Question, now: CurrentState) -> _Question:
     ALARM."""
     if question.refused:
         return question
-    cell, record = question.pair.cell, question.record
-    outcomes = [run.outcome(question.metric, question.under) for run in cell.runs]
-    why = unusable(cell, question.metric, outcomes, now, question.under)
+    record = question.record
+    outcomes, why = _outcomes(question, now)
     if why is not None and why[0] != "diverged":
         return question
     sample = record.sample(question.metric, question.under)
@@ -158,12 +157,18 @@ def _comparable(question: _Question, now: CurrentState) -> _Question:
     return replace(question, refused=words)
 
 
+def _outcomes(question: _Question, now: CurrentState) -> tuple[list[RunOutcome], Unusable | None]:
+    """The figure of each run, and why they give no number; see `unusable`."""
+    cell = question.pair.cell
+    outcomes = [run.outcome(question.metric, question.under) for run in cell.runs]
+    return outcomes, unusable(cell, question.metric, outcomes, now, question.under)
+
+
 def _judge(question: _Question, level: float, now: CurrentState) -> Verdict:
     if question.refused:
         return _say(question, "incomparable", question.refused)
     cell, record = question.pair.cell, question.record
-    outcomes = [run.outcome(question.metric, question.under) for run in cell.runs]
-    why = unusable(cell, question.metric, outcomes, now, question.under)
+    outcomes, why = _outcomes(question, now)
     if why is not None:
         return _say(question, "below" if why[0] == "diverged" else why[0], why[1])
     sample = record.sample(question.metric, question.under)

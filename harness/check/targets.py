@@ -56,7 +56,9 @@ def _judge(cell: CellRuns, target: Target, now: CurrentState) -> Verdict:
 
     why = unusable(cell, target.metric, outcomes, now, under)
     if why is not None:
-        return say("short" if why[0] == "diverged" else why[0], why[1])
+        unseen = any(outcome.detail == _unmonitored(target) for outcome in outcomes)
+        words = f"{why[1]}; {NEW_RUN}" if unseen else why[1]
+        return say("short" if why[0] == "diverged" else why[0], words)
     found = summarise([outcome.value for outcome in outcomes if outcome.value is not None])
     spread = "1 seed" if found.sd is None else f"± {found.sd:.2f}, {found.n} seeds"
     judged: Judged = "passed" if found.mean >= floor else "short"
@@ -82,6 +84,9 @@ def _outcome(run: Run, target: Target) -> RunOutcome:
         return replace(outcome, standing="absent", value=None, detail=detail)
     seen = [value for epoch, value in run.curves.knn if epoch == target.epoch]
     if not seen:
-        detail = f"was not monitored after epoch {target.epoch}; {NEW_RUN}"
-        return replace(outcome, standing="absent", value=None, detail=detail)
+        return replace(outcome, standing="absent", value=None, detail=_unmonitored(target))
     return replace(outcome, value=seen[0])
+
+
+def _unmonitored(target: Target) -> str:
+    return f"was not monitored after epoch {target.epoch}"

@@ -60,6 +60,11 @@ class Verdict:
         return self.judged == "passed"
 
     @property
+    def needs_a_run(self) -> bool:
+        """Whether running what is missing or stale would answer it."""
+        return self.judged in ("missing", "stale") and NEW_RUN not in self.says
+
+    @property
     def seconds(self) -> float:
         return sum(self.stages.values())
 

@@ -196,7 +196,7 @@ def _show(verdicts: Sequence[Verdict], *, ran: bool) -> None:
             f"if nothing has changed, {show.count(shared, 'comparison')} with the baseline find "
             f"something in {100 * ALARM:g} % of the calls ({level} each)"
         )
-    if not ran and any(verdict.judged in ("missing", "stale") for verdict in verdicts):
+    if not ran and any(verdict.needs_a_run for verdict in verdicts):
         show.line("to run what is missing or stale first, add --run")
     waits = sum(verdict.judged == "waiting" for verdict in verdicts)
     if waits:

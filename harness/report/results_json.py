@@ -9,7 +9,6 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.output import escaped_json
-from harness.recipe.ablation import Metric
 from harness.recipe.claims import Beats, NotWorse
 from harness.recipe.identity import specs
 from harness.recipe.reported import is_measured
@@ -28,13 +27,11 @@ from harness.report.measures import measure
 from harness.report.preregistration import preregistration
 from harness.report.printed_numbers import printed_numbers
 from harness.report.protocol_lines import holds, of_metric, stage_words
-from harness.report.results_table import measurement, results_table
+from harness.report.results_table import results_table
 from harness.report.runs import Run, Stage
 from harness.report.scale import is_papers_scale, one_line
 from harness.report.sequential_design import design_of
-from harness.report.statistics import Summary
-from harness.report.table import Measurement, Row, Table
-from harness.report.tables import further_columns
+from harness.report.tables import Measured, all_measured
 from harness.spec.registry import task, task_of
 from harness.store.ledger import OWN_DATA
 from harness.store.provenance import changes
@@ -81,8 +78,8 @@ def as_json(
             "data": sorted(set(results.comparability.fingerprints.values())),
         },
         "cells": [
-            _cell(results, table, row, cell)
-            for row, cell in zip(table.rows, results.cells, strict=True)
+            _cell(results, cell, measured)
+            for cell, measured in zip(results.cells, all_measured(results, table), strict=True)
         ],
         **({"corruptions": found} if (found := [*map(asdict, corruptions(results))]) else {}),
         "claims": [
@@ -229,16 +226,11 @@ def _compared(found: Bounded) -> dict[str, Any]:
     }
 
 
-def _cell(results: Results, table: Table, row: Row, cell: CellResult) -> dict[str, Any]:
-    metrics = {
-        metric: _metric(cell, metric, "", found, table.to_untrained(row, metric))
-        for metric, found in table.measurements(row).items()
-    }
+def _cell(results: Results, cell: CellResult, measured: list[Measured]) -> dict[str, Any]:
     further: dict[str, dict[str, Any]] = {}
-    for metric, under in further_columns(results) if cell.runs else ():
-        found = measurement(results, cell, metric, under)
-        control = results.difference(cell, metric, under)
-        further.setdefault(under, {})[metric] = _metric(cell, metric, under, found, control)
+    for each in measured:
+        further.setdefault(each.under, {})[each.metric] = _metric(cell, each)
+    metrics = further.pop("", {})
     return {
         "id": cell.id,
         "label": cell.label,
@@ -250,14 +242,13 @@ def _cell(results: Results, table: Table, row: Row, cell: CellResult) -> dict[st
     }
 
 
-def _metric(
-    cell: CellResult, metric: Metric, under: str, found: Measurement, control: Summary | None
-) -> dict[str, Any]:
-    measured = (of_metric(run, metric, under) for run in cell.runs)
+def _metric(cell: CellResult, measured: Measured) -> dict[str, Any]:
+    found, control = measured.ours, measured.control
+    words = (of_metric(run, measured.metric, measured.under) for run in cell.runs)
     return {
         "summary": None if found.summary is None else asdict(found.summary),
         "protocol": found.protocol,
-        "measured": [*dict.fromkeys(filter(None, measured))],
+        "measured": [*dict.fromkeys(filter(None, words))],
         "to_untrained": None if control is None else asdict(control),
         "seeds": [
             {"seed": v.seed, "state": v.standing, "value": v.value, "detail": v.detail}

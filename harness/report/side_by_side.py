@@ -86,10 +86,7 @@ def pairs(a: Report, b: Report) -> list[Pair]:
     """
     ours, theirs = ({cell["id"]: cell for cell in each["cells"]} for each in (a, b))
     found = [
-        _pair(ours[one], theirs[other], task, metric)
-        for one, other in common_cells(a, b)
-        for task, metric in measurements(ours[one])
-        if (task, metric) in measurements(theirs[other])
+        pair for one, other in common_cells(a, b) for pair in _pairs_of(ours[one], theirs[other])
     ]
     if unknown := [pair.metric for pair in found if not is_declared(pair.metric)]:
         raise StoreError(
@@ -126,8 +123,22 @@ def _ids(report: Report) -> list[str]:
     return [cell["id"] for cell in report["cells"]]
 
 
-def _pair(a: dict[str, Any], b: dict[str, Any], task: str, metric: str) -> Pair:
-    one, other = (measurements(cell)[task, metric] for cell in (a, b))
+def _pairs_of(a: dict[str, Any], b: dict[str, Any]) -> Iterator[Pair]:
+    """Of two cells: what both measure."""
+    ours, theirs = measurements(a), measurements(b)
+    for (task, metric), one in ours.items():
+        if (other := theirs.get((task, metric))) is not None:
+            yield _pair(a, b, task, metric, one, other)
+
+
+def _pair(
+    a: dict[str, Any],
+    b: dict[str, Any],
+    task: str,
+    metric: str,
+    one: dict[str, Any],
+    other: dict[str, Any],
+) -> Pair:
     ours, theirs = _values(one), _values(other)
     both = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
     own_data = any(field.endswith(OF_OWN_DATA) for field in one["protocol"])
@@ -297,10 +308,8 @@ def _table(found: list[Pair], a: Report, b: Report) -> Table:
 
 
 def _what(pair: Pair) -> str:
-    found = measure(pair.metric)
-    return (
-        f"{pair.task}: {found.label}, {found.unit}" if pair.task else f"{found.label}, {found.unit}"
-    )
+    said = f"{measure(pair.metric).label}, {measure(pair.metric).unit}"
+    return f"{pair.task}: {said}" if pair.task else said
 
 
 def _side(summary: Summary | None, said: dict[str, Any]) -> Measurement:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from harness.output import inert
 from harness.recipe.ablation import Metric
-from harness.report.collect import CellResult, Results
+from harness.report.collect import Results
 from harness.report.cost import costs
 from harness.report.evaluation_protocol import protocol_text
 from harness.report.measures import measure
 from harness.report.protocol_lines import metric_words, of_metric
-from harness.report.results_table import measured, measurement, results_table
+from harness.report.results_table import measured, results_table
 from harness.report.runs import Run
-from harness.report.statistics import Summary
-from harness.report.table import Measurement, Printed, Row, Table
-from harness.report.tables import further_columns
+from harness.report.table import Printed
+from harness.report.tables import all_measured, further_columns
 
 FORMULA = tuple("=+-@＝＋－＠")
 """A spreadsheet would compute a field that starts with one of these; an apostrophe before it makes
@@ -40,29 +39,29 @@ def table(results: Results) -> str:
     interval, and the difference to the control. An empty field means that there is no such
     number."""
     made = results_table(results)
-    cells = {cell.id: cell for cell in results.cells}
     printed_columns = (*made.of_kind("printed beside"), *made.of_kind("printed"))
     theirs = {column.metric: column for column in printed_columns}
     rows: list[Sequence[Value]] = []
-    for row in made.rows:
-        cell = cells[row.key]
+    for row, cell, measurements in zip(
+        made.rows, results.cells, all_measured(results, made), strict=True
+    ):
         weights = "; ".join(dict.fromkeys(filter(None, map(_weights, cell.runs))))
-        for metric, under, ours, control in (*_own(made, row), *_further(results, cell)):
-            printed = None if under else theirs.get(metric)
-            found = ours.summary
-            ways = (of_metric(run, metric, under) for run in cell.runs)
+        for each in measurements:
+            printed = None if each.under else theirs.get(each.metric)
+            found, control = each.ours.summary, each.control
+            ways = (of_metric(run, each.metric, each.under) for run in cell.runs)
             rows.append(
                 (
                     row.key,
                     cell.label,
                     made.at(row, printed, Printed).number if printed else None,
-                    _named(metric, under),
-                    measure(metric).unit,
-                    len(ours.seeds),
+                    _named(each.metric, each.under),
+                    measure(each.metric).unit,
+                    len(each.ours.seeds),
                     found.n if found else 0,
                     *((found.mean, found.sd, found.low, found.high) if found else [None] * 4),
                     *((control.mean, control.low, control.high) if control else [None] * 3),
-                    protocol_text(ours.protocol),
+                    protocol_text(each.ours.protocol),
                     weights,
                     "; ".join(dict.fromkeys(filter(None, ways))),
                 )
@@ -101,21 +100,6 @@ def runs(results: Results) -> str:
                 )
             )
     return _csv(RUNS, rows)
-
-
-Measured = tuple[Metric, str, Measurement, Summary | None]
-"""A metric, its name under `tasks:` or "", our results, and their difference to the control."""
-
-
-def _own(made: Table, row: Row) -> Iterator[Measured]:
-    for metric, ours in made.measurements(row).items():
-        yield metric, "", ours, made.to_untrained(row, metric)
-
-
-def _further(results: Results, cell: CellResult) -> Iterator[Measured]:
-    for metric, under in further_columns(results) if cell.runs else ():
-        ours = measurement(results, cell, metric, under)
-        yield metric, under, ours, results.difference(cell, metric, under)
 
 
 def _named(metric: Metric, under: str) -> str:

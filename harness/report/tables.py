@@ -1,8 +1,10 @@
-"""A report's other tables: claims, sensitivity to the protocol, further tasks."""
+"""A report's other tables: claims, sensitivity to the protocol, further tasks; and all that its
+cells measured."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from harness.recipe.ablation import Metric
 from harness.recipe.reported import reported
@@ -12,7 +14,7 @@ from harness.report.collect import CellResult, Results
 from harness.report.measures import variant_label
 from harness.report.results_table import measured, measured_column, measurement, row_label
 from harness.report.statistics import Summary
-from harness.report.table import Column, Label, Mean, Row, Table, Text, VerdictMark
+from harness.report.table import Column, Label, Mean, Measurement, Row, Table, Text, VerdictMark
 from harness.spec.registry import task, task_of
 
 
@@ -107,6 +109,39 @@ def _further(results: Results) -> Iterator[tuple[Metric, str]]:
                 main = run.behind(metric)
                 if metric not in shown or not main or main[0].under != name:
                     yield metric, name
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A cell's results for one metric."""
+
+    metric: Metric
+    under: str
+    """The name of a further task under `tasks:`; "" for a column of the table of results."""
+    ours: Measurement
+    control: Summary | None
+    """The difference to the untrained network; None without one."""
+
+
+def all_measured(results: Results, table: Table) -> list[list[Measured]]:
+    """For each row of the table of results all that its cell's runs measured: the columns, then the
+    further tasks."""
+    further = further_columns(results)
+    found = []
+    for row, cell in zip(table.rows, results.cells, strict=True):
+        columns = table.measurements(row).items()
+        own = [Measured(each, "", ours, table.to_untrained(row, each)) for each, ours in columns]
+        own += [
+            Measured(
+                metric,
+                under,
+                measurement(results, cell, metric, under),
+                results.difference(cell, metric, under),
+            )
+            for metric, under in (further if cell.runs else ())
+        ]
+        found.append(own)
+    return found
 
 
 def further_table(results: Results) -> Table | None:

@@ -48,12 +48,9 @@ class Latest:
         self._marks: list[tuple[float, int]] = []  # (seconds since 1970, step) of the attempt
         self.figures = Figures()
 
-    def _is_run_anew(self) -> bool:
-        """Whether the folder is another one than before, or the journal shorter."""
-        known, self._of = self._of, _identity(self._folder.path)
-        if self._attempt is None or known is None:
-            return False
-        return self._of != known or _size(self._attempt / "metrics.jsonl") < self._offset
+    def _is_shorter(self, attempt: Path) -> bool:
+        """Whether its journal is shorter than what was read of it."""
+        return _size(attempt / "metrics.jsonl") < self._offset
 
     def read(self) -> Figures:
         """The present values; those of a stage that is run anew replace those of the earlier run.
@@ -61,9 +58,10 @@ class Latest:
         Raises:
             StoreError: the folder cannot be read.
         """
-        attempts = self._folder.attempts()
-        if self._is_run_anew():
+        attempts, now = self._folder.attempts(), self._folder.identity
+        if self._attempt is not None and (now != self._of or self._is_shorter(self._attempt)):
             self._forget()
+        self._of = now
         if self._attempt is None:
             self._search(attempts)
         for attempt in attempts:
@@ -145,15 +143,6 @@ def _is_number(value: object) -> TypeGuard[float]:
     if isinstance(value, int):
         return not isinstance(value, bool) and abs(value) < 2**1023
     return isinstance(value, float)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Device and inode; None if there is no such path."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _size(path: Path) -> int:

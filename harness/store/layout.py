@@ -65,6 +65,16 @@ class StageFolder:
         return self.path.name
 
     @property
+    def identity(self) -> tuple[int, int] | None:
+        """Device and inode of the folder, other ones once the stage was set aside and begun again;
+        None if there is no folder."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 

@@ -147,7 +147,7 @@ class StageMirror:
     def _replaced(self) -> bool:
         """Whether the stage is run anew, so that what this object knows is of a folder that was
         moved aside."""
-        return _identity(self.folder) != self._began_in
+        return self.folder.identity != self._began_in
 
     def _leave(self) -> None:
         """End the run of the stage that was moved aside, and forget how far it was mirrored."""
@@ -169,7 +169,7 @@ class StageMirror:
 
     def _begin(self) -> None:
         """Read the cursor, now that this process has the lock."""
-        self._began_in = _identity(self.folder)
+        self._began_in = self.folder.identity
         self._cursor = found = mirror_state.load(self.folder, self._kind, self._feed.access.project)
         self.url, self.standing = found.url, "waiting"
         if found.online.complete or (self.mode == "offline" and found.offline.complete):
@@ -286,12 +286,3 @@ class StageMirror:
         if refused:
             self.standing, self.trouble = "failed", refused
         self._lock.release()
-
-
-def _identity(folder: StageFolder) -> tuple[int, int] | None:
-    """Device and inode of the stage's folder; None if there is none."""
-    try:
-        found = folder.path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

@@ -259,7 +259,9 @@ def _sync(folder: StageFolder, feed: Feed, beat: Beat) -> SyncOutcome:
     if mirror.standing == "complete":
         return outcome("uploaded", mirror.added, mirror.url)
     if mirror.standing == "busy":
-        there = found is not None and found.mode == "offline"
-        said = "its run mirrors it offline; call sync again when it has ended" if there else ""
-        return outcome("busy", message=said or "another process is uploading it now")
+        if found is not None and found.mode == "offline":
+            said = "its run mirrors it offline; call sync again when the run has ended"
+        else:
+            said = "another process is uploading it now"
+        return outcome("busy", message=said)
     return outcome("partly" if mirror.begun else "nothing", mirror.added, mirror.url)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 import harness
-from harness.app.public import public
+from harness.app.public import READERS, public
 from harness.errors import HarnessError, RecipeError, Unreadable
 
 
@@ -23,6 +25,16 @@ def given(
     out: Path | None = None,
 ) -> tuple[object, ...]:
     return path, name, sets, seeds, out
+
+
+def test_no_path_and_no_list_of_a_function_is_left_unread() -> None:
+    functions = [getattr(harness.app, name) for name in harness.app.__all__ if name.islower()]
+    assert len(functions) > 10
+    for each in functions:
+        for name, parameter in inspect.signature(each).parameters.items():
+            said = str(parameter.annotation).removesuffix(" | None")
+            if re.search("Path|Sequence", said) and not said.startswith("Mapping"):
+                assert said in READERS, f"{each.__name__}: {name}"
 
 
 def test_text_is_a_path_and_one_thing_is_a_list_of_one() -> None:

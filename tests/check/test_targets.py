@@ -161,6 +161,7 @@ def test_a_target_of_an_epoch_is_the_monitors(tmp_path: Path) -> None:
     assert found.value == pytest.approx(12 + 29 * 0.5**0.5)
     late = bench(tmp_path, epoch=7777)
     assert "seed 0 was not monitored after epoch 7777" in only(late).says
+    assert not only(late).needs_a_run, "a finished run is not trained again"
     assert only(late).judged == "missing"
 
 

@@ -145,15 +145,21 @@ def test_two_followers_do_not_mirror_one_stage(stage: Stage, wandb: FakeWandb) -
     assert [row["global_step"] for row in only(wandb.offline).rows] == [1, 2, 3, 4]
 
 
-def test_a_stage_that_is_run_anew_gets_a_run_of_its_own(
-    runs: Path, stage: Stage, wandb: FakeWandb
-) -> None:
-    """The follower had begun with the folder that was then moved aside."""
+def moved_aside(stage: Stage, wandb: FakeWandb) -> StageMirror:
+    """The mirror of a stage whose folder is moved aside while it is mirrored."""
     two_attempts(stage)
     stage.checkpoint(4)
     followed = mirror(stage, wandb, "online")
     followed.advance()
     stage.folder.set_aside()
+    return followed
+
+
+def test_a_stage_that_is_run_anew_gets_a_run_of_its_own(
+    runs: Path, stage: Stage, wandb: FakeWandb
+) -> None:
+    """The follower had begun with the folder that was then moved aside."""
+    followed = moved_aside(stage, wandb)
     followed.advance()
     again = Stage(runs)
     again.attempt(1, record(1, loss=7.0), record(2, loss=6.0))
@@ -172,11 +178,7 @@ def test_a_stage_that_is_run_anew_gets_a_run_of_its_own(
 def test_what_was_moved_aside_while_it_was_followed_is_not_noted_in_its_place(
     runs: Path, stage: Stage, wandb: FakeWandb
 ) -> None:
-    two_attempts(stage)
-    stage.checkpoint(4)
-    followed = mirror(stage, wandb, "online")
-    followed.advance()
-    stage.folder.set_aside()
+    followed = moved_aside(stage, wandb)
     again = Stage(runs)
     followed.close()
     assert mirror_state.stored_state(again.folder, "wandb") is None

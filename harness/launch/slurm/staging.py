@@ -127,7 +127,7 @@ def stage(
     # another path would not lie in the copy: the file might be overwritten by itself
     wanted = [str(path) for path in found if not path.is_absolute() and ".." not in path.parts]
     downloads = not all((root / folder).exists() for folder in data_folders(recipe))
-    if not wanted or downloads:  # a download belongs into the shared root, not into a node's copy
+    if not wanted or downloads:  # what is downloaded belongs in the shared root
         return root
     place = Path(os.path.expandvars(local)).expanduser()
     if "$" in str(place) or not place.is_absolute():
