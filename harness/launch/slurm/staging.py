@@ -190,15 +190,17 @@ def _copied(root: AnyRoot, wanted: list[str], place: Path, stopping: Asked) -> P
 
 
 def _place(place: Path, root: AnyRoot, asked: Listing) -> Path:
-    """The folder of the copy: one with the names and sizes of the source, or one that does not
-    exist. Whatever cleans the node's disk may have removed files of an earlier copy."""
+    """The folder of the copy: one with the names and sizes of the source, or one that was not
+    there. Whatever cleans the node's disk may have removed files of an earlier copy."""
     digest, whole = _digest(root, asked)
-    for target in sorted(place.glob(f"{NAME}{digest}*")):
+    there = sorted(place.glob(f"{NAME}{digest}*"))
+    for target in there:
         with contextlib.suppress(OSError):
             if _digest(target, asked)[1] == whole:
                 return target
     names = (f"{NAME}{digest}{f'-{n}' if n else ''}" for n in itertools.count())
-    return next(place / name for name in names if not os.path.lexists(place / name))
+    # one that another job has named since is whole, and is used
+    return next(place / name for name in names if place / name not in there)
 
 
 @contextlib.contextmanager

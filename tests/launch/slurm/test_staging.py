@@ -211,6 +211,25 @@ def test_two_jobs_make_one_copy(
     assert len(gate.copied) == 2, "of two files"
 
 
+def test_a_copy_that_is_named_while_a_job_looks_for_one_is_used(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, listed = tmp_path / "node", Path.glob
+    seen: list[str] = []
+
+    def late(path: Path, pattern: str) -> Any:
+        found = [*listed(path, pattern)]
+        if pattern.startswith(staging.NAME) and not seen:
+            seen.append(pattern)
+            stage(root, node)  # another job makes and names it now
+        return iter(found)
+
+    monkeypatch.setattr(Path, "glob", late)
+    used = stage(root, node)
+    assert seen
+    assert [path for path in node.iterdir() if path.name.startswith(staging.NAME)] == [used]
+
+
 def dead(draft: Path) -> None:
     """Make it the draft of a process that was killed."""
     who = {**liveness.identity(), "pid": 2**22 + 1}
