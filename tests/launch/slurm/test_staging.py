@@ -54,14 +54,6 @@ def test_the_data_of_tasks_are_read_too() -> None:
     assert staging.needed(recipe) == ["photos", "cifar-10-batches-py"]
 
 
-def test_a_set_that_is_to_be_downloaded_goes_to_the_shared_root(root: Path, tmp_path: Path) -> None:
-    """Not into a node's copy of what else the recipe reads."""
-    (root / "w.pth").write_bytes(b"weights")
-    recipe = {"data": {"name": "cifar10", "folder": None}, "model": {"weights": {"file": "w.pth"}}}
-    assert stage(root, tmp_path / "node", recipe=recipe) == root
-    assert not (tmp_path / "node").exists()
-
-
 def stage(
     root: Path,
     local: object,
@@ -146,8 +138,11 @@ def test_a_source_that_is_changed_deep_inside_is_copied_anew(
     assert stage(root, tmp_path / "node", first=True) != before
 
 
-def test_what_is_not_there_is_not_copied(tmp_path: Path) -> None:
-    assert stage(tmp_path, tmp_path / "node") == tmp_path
+def test_what_is_not_there_is_read_from_the_root_or_downloaded_to_it(tmp_path: Path) -> None:
+    (tmp_path / "w.pth").touch()
+    recipe = {"data": {"name": "cifar10", "folder": None}, "model": {"weights": {"file": "w.pth"}}}
+    for each in (FOLDER, recipe):
+        assert stage(tmp_path, tmp_path / "node", recipe=each) == tmp_path
     assert not (tmp_path / "node").exists()
 
 
@@ -215,19 +210,16 @@ def test_a_copy_that_is_named_while_a_job_looks_for_one_is_used(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node, listed = tmp_path / "node", Path.glob
-    seen: list[str] = []
+    others = iter([lambda: stage(root, node)])  # one other job makes and names a copy
 
     def late(path: Path, pattern: str) -> Any:
         found = [*listed(path, pattern)]
-        if pattern.startswith(staging.NAME) and not seen:
-            seen.append(pattern)
-            stage(root, node)  # another job makes and names it now
+        if pattern.startswith(staging.NAME):
+            next(others, Path)()
         return iter(found)
 
     monkeypatch.setattr(Path, "glob", late)
-    used = stage(root, node)
-    assert seen
-    assert [path for path in node.iterdir() if path.name.startswith(staging.NAME)] == [used]
+    assert [stage(root, node)] == [*listed(node, f"{staging.NAME}*")]
 
 
 def dead(draft: Path) -> None:
